@@ -1,0 +1,77 @@
+#include "common/base/err.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ERR_ROW(kind, exit_code, action) [ERR_##kind] = { #kind, exit_code, action },
+static const struct {
+    const char *name;
+    int exit_code;
+    const char *action;
+} rows[] = { [ERR_NONE] = { "NONE", 0, "nothing" }, ERR_KINDS(ERR_ROW) };
+_Static_assert(sizeof(rows) / sizeof(rows[0]) == ERR_KIND_COUNT, "a row for each kind");
+
+static const char ellipsis[] = "...";
+
+/* Marks a message that did not fit; `want` is what snprintf would have written. A cut inside a
+ * UTF-8 sequence is moved back to its first byte. */
+static void mark_cut(char *msg, size_t size, int want)
+{
+    if (want >= 0 && (size_t)want < size)
+        return;
+    size_t at = size - sizeof(ellipsis);
+    while (at > 0 && ((unsigned char)msg[at] & 0xc0U) == 0x80U)
+        at--;
+    memcpy(msg + at, ellipsis, sizeof(ellipsis));
+}
+
+bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+{
+    assert(kind > ERR_NONE && kind < ERR_KIND_COUNT);
+    va_list args;
+    va_start(args, fmt);
+    int want = vsnprintf(err->msg, sizeof(err->msg), fmt, args);
+    va_end(args);
+    mark_cut(err->msg, sizeof(err->msg), want);
+    err->kind = kind;
+    err->os_errno = 0;
+    return false;
+}
+
+bool err_sys(struct err *err, int os_errno, const char *fmt, ...)
+{
+    char what[sizeof(err->msg)];
+    va_list args;
+    va_start(args, fmt);
+    int want = vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    mark_cut(what, sizeof(what), want);
+    const char *why = strerrordesc_np(os_errno);
+    want = snprintf(err->msg, sizeof(err->msg), "%s: %s", what, why ? why : "unknown error");
+    mark_cut(err->msg, sizeof(err->msg), want);
+    err->kind = ERR_SYSTEM;
+    err->os_errno = os_errno;
+    return false;
+}
+
+bool err_wrap(struct err *err, const char *fmt, ...)
+{
+    assert(err->kind != ERR_NONE);
+    char old[sizeof(err->msg)];
+    char context[sizeof(err->msg)];
+    memcpy(old, err->msg, sizeof(old));
+    va_list args;
+    va_start(args, fmt);
+    int want = vsnprintf(context, sizeof(context), fmt, args);
+    va_end(args);
+    mark_cut(context, sizeof(context), want);
+    want = snprintf(err->msg, sizeof(err->msg), "%s: %s", context, old);
+    mark_cut(err->msg, sizeof(err->msg), want);
+    return false;
+}
+
+const char *err_kind_name(enum err_kind kind) { return rows[kind].name; }
+int err_exit_code(enum err_kind kind) { return rows[kind].exit_code; }
+const char *err_kind_action(enum err_kind kind) { return rows[kind].action; }

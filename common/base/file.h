@@ -1,0 +1,31 @@
+/* file.h - small files: read with a limit, publish so that a reader sees the old or the new one.
+ *
+ * Publishing writes a temporary in the same directory, syncs it, renames, syncs the directory:
+ * after success the content survives a power loss. `dir_fd` may be AT_FDCWD. */
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/base/buf.h"
+
+/** Appends the whole file to `out`. Errors: NOT_FOUND when absent, CORRUPT when larger than
+ *  `max`, SYSTEM otherwise. Never follows a symlink in the last component, never blocks on a FIFO:
+ *  what is not a regular file is INVALID. */
+MUST_USE bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err);
+
+enum file_mode_flags {
+    FILE_REPLACE = 0,  /* an existing file is replaced */
+    FILE_EXCLUSIVE = 1 /* an existing file is CONFLICT and left alone */
+};
+
+/** Publishes `bytes` under `path` with `mode`, durable on return. On failure no file of that name
+ *  appears, an old one is untouched, and the temporary is gone. Errors: CONFLICT, SYSTEM. */
+MUST_USE bool file_publish(int dir_fd, const char *path, struct view bytes, mode_t mode,
+                           enum file_mode_flags flags, struct err *err);
+
+/** Makes `path` and its missing parents with `mode`; existing directories are fine. */
+MUST_USE bool dir_make(const char *path, mode_t mode, struct err *err);
+
+/** Removes `path` and everything below, never following symlinks or leaving the file system.
+ *  Absent is fine. Errors: SYSTEM, naming the entry that stayed. */
+MUST_USE bool dir_remove_tree(const char *path, struct err *err);
