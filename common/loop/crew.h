@@ -15,8 +15,8 @@ struct crew *crew_new(const char *name, unsigned threads, size_t queue);
 /** Waits for running jobs; everything must have been collected (asserted). */
 void crew_free(struct crew *crew);
 
-/** Hands `arg` to `fn` on some thread. Blocks while no thread is free and `queue` is full; the
- *  caller must collect before submitting more than `queue` (asserted). */
+/** Hands `arg` to `fn` on some thread; never blocks. The caller must collect before it has more
+ *  than `queue` outstanding (asserted). */
 void crew_submit(struct crew *crew, crew_fn *fn, void *arg);
 /** The `arg` of the oldest submitted job, in order of submission, waiting until it is done; NULL
  *  when nothing is outstanding. The caller owns it again. */
