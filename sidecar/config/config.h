@@ -1,0 +1,55 @@
+/* config.h - the sidecar's configuration: HCL text and environment to one validated struct.
+ *
+ * Every option is one row of options.def. A value comes from the environment, else the text, else
+ * the default. Unknown keys and variables, repeated keys, wrong types and values outside their
+ * limits are errors with file, line, column and key, never with the value. Opens no files. */
+#pragma once
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "sidecar/config/options.def"
+
+struct config_texts {
+    char **items; /* ends with NULL, so never NULL itself */
+    size_t count;
+};
+
+enum config_flags { CONFIG_REQUIRED = 1 };
+
+typedef char *config_c_TEXT; /* NUL-terminated, never NULL; "" is unset */
+typedef struct config_texts config_c_TEXTS;
+typedef int64_t config_c_MS;
+#define CONFIG_MEMBER(key, member, type, flags, initial, min, max, doc) config_c_##type member;
+#define CONFIG_MEMBERS(block, rows, doc) \
+    struct {                             \
+        bool is_present;                 \
+        rows(CONFIG_MEMBER)              \
+    } block;
+
+/** The members are those of options.def: `c->name`, `c->state.interval_ms`, `c->lease.ttl_ms`, ...
+ *  After loading, lease.is_present is true whenever state is, lease.store is filled from
+ *  state.store, and lease.margin_ms and stop.reserve_ms hold the computed values. */
+struct sidecar_config {
+    CONFIG_TOP(CONFIG_MEMBER)
+    CONFIG_BLOCKS(CONFIG_MEMBERS)
+};
+
+/** Reads `text`, called `name` in messages, under the variables of `env` ("K=V", ends with NULL;
+ *  may be NULL). Variables are AGENT_SIDECAR_<KEY> and AGENT_SIDECAR_<BLOCK>_<KEY> in upper case,
+ *  lists separated by commas; a variable with that prefix that names no option is an error.
+ *  The caller owns `*out`. Errors: INVALID. */
+MUST_USE bool config_load(const char *name, struct view text, const char *const *env,
+                          struct sidecar_config **out, struct err *err);
+void config_free(struct sidecar_config *config);
+static inline void config_freep(struct sidecar_config **config)
+{
+    config_free(*config);
+    *config = 0;
+}
+
+/** Appends the configuration as HCL text that config_load reads back to the same values; for the
+ *  hand-over to another process. Errors: INVALID when a text is not UTF-8. */
+MUST_USE bool config_put_hcl(struct buf *out, const struct sidecar_config *config, struct err *err);
+
+/** Appends the reference of all options as Markdown, made from the table. */
+void config_put_reference(struct buf *out);
