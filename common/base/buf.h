@@ -18,6 +18,7 @@ struct view { /* borrows */
     size_t len;
 };
 
+/** Views of bytes, of a NUL-terminated text without its NUL, of a buffer until it changes. */
 static inline struct view view_of(const void *data, size_t len)
 {
     return (struct view){ (const uint8_t *)data, len };
@@ -62,6 +63,7 @@ struct cursor {
     const char *what; /* what is being read, for messages: "manifest", "record" */
 };
 
+/** A cursor at the front of `bytes`; `what` is static. */
 static inline struct cursor cursor_of(struct view bytes, const char *what)
 {
     return (struct cursor){ bytes, what };

@@ -16,6 +16,7 @@ struct fd {
 };
 #define FD_NONE ((struct fd){ -1 })
 
+/** False for FD_NONE and after a take or a close. */
 static inline bool fd_is_open(struct fd f) { return f.raw >= 0; }
 
 /** The caller owns the result; `f` is empty afterwards. */

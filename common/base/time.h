@@ -24,7 +24,7 @@ struct boot boot_now(void);
 struct mono mono_now(void);
 struct wall wall_now(void);
 
-/** `later` minus `earlier` in ms, rounded down; negative when they are the other way round. */
+/** `later` minus `earlier` in ms, or in us, rounded down; negative the other way round. */
 int64_t boot_diff_ms(struct boot later, struct boot earlier);
 int64_t mono_diff_us(struct mono later, struct mono earlier);
 
@@ -41,9 +41,10 @@ struct clock {
 /** The machine's own clocks. */
 extern const struct clock clock_system;
 
+/** The time of clock `c`. */
 static inline struct boot clock_boot(const struct clock *c) { return c->boot(c->arg); }
 static inline struct wall clock_wall(const struct clock *c) { return c->wall(c->arg); }
 
-/** "2026-11-25T12:39:19.123456Z" into `out`; for people and for Nomad's log format. */
 #define WALL_TEXT_BYTES 32
+/** "2026-11-25T12:39:19.123456Z" into `out`; for people and for Nomad's log format. */
 void wall_format(struct wall at, char out[WALL_TEXT_BYTES]);

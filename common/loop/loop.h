@@ -11,6 +11,7 @@
 struct loop;
 typedef void loop_fn(void *arg);
 
+/** Aborts when the process has no descriptors left: nothing has begun yet. */
 struct loop *loop_new(void);
 /** All timers, watches and jobs must be gone (asserted). */
 void loop_free(struct loop *loop);
@@ -29,10 +30,13 @@ void loop_work(struct loop *loop, loop_fn *job, loop_fn *on_done, void *arg);
 
 /** A timer on CLOCK_BOOTTIME: due at once after a suspend that outlasted it. Not armed yet. */
 struct loop_timer;
+/** `on_fire(arg)` runs on the loop thread. */
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *on_fire, void *arg);
 /** (Re)arms for the instant `at`; fires once, never early. Past instants fire on the next turn. */
 void loop_timer_arm(struct loop_timer *timer, struct boot at);
+/** It does not fire any more until it is armed again. */
 void loop_timer_cancel(struct loop_timer *timer);
+/** Cancels and frees; legal inside its own callback. */
 void loop_timer_free(struct loop_timer *timer);
 
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_PRIO = 4, LOOP_HUP = 8 };
@@ -43,6 +47,7 @@ typedef void loop_ready_fn(void *arg, unsigned events);
 struct loop_watch;
 struct loop_watch *loop_watch_new(struct loop *loop, int fd, unsigned events,
                                   loop_ready_fn *on_ready, void *arg);
+/** Replaces the events waited for; 0 pauses. */
 void loop_watch_change(struct loop_watch *watch, unsigned events);
 /** Before the descriptor is closed. Legal inside its own callback. */
 void loop_watch_free(struct loop_watch *watch);
