@@ -1,0 +1,27 @@
+/* plugin_config.h - the `config` block of the plugin stanza on a client node.
+ *
+ * Keys in plugin_config.def. A plain value, owned by whoever decoded it. */
+#pragma once
+#include "driver/nomad/config_table.h"
+
+struct plugin_config {
+    char *state_dir;      /* absolute; launch and exit records */
+    char *run_dir;        /* absolute; sockets, must be on a local file system */
+    char *shim, *sidecar; /* absolute paths, or NULL: beside the plugin, then libexec */
+    char *store;          /* default state store URL, or NULL */
+    char *key_file;       /* never NULL after decoding: <state_dir>/agent.key by default */
+    char *cgroup_parent;  /* cgroup v2 directory for tasks without one from Nomad, or NULL */
+    char *log_level;      /* debug, info, warn, error */
+    int64_t shim_oom_score_adj;
+};
+
+extern const struct config_table plugin_config_table;
+
+/** Decodes SetConfig's msgpack_config. Keys of other versions are collected in `unknown` (may be
+ *  NULL: then they are errors). Errors: INVALID naming the key. */
+MUST_USE bool plugin_config_decode(struct view msgpack, struct plugin_config *out,
+                                   struct str_list *unknown, struct err *err);
+/** A copy of its own. */
+void plugin_config_copy(const struct plugin_config *from, struct plugin_config *out);
+/** Releases; zeroed memory is fine. */
+void plugin_config_fini(struct plugin_config *config);

@@ -1,0 +1,34 @@
+/* task_config.h - the `config` block of a task with driver = "agent".
+ *
+ * Keys in task_config.def; what this release does not implement is not in the table, so that
+ * Nomad itself refuses it. A plain value, owned by whoever decoded it. */
+#pragma once
+#include "driver/nomad/config_table.h"
+
+struct task_config {
+    char *command;
+    struct str_list args;
+    bool has_state;
+    struct {
+        char *path;  /* relative to the task directory, or absolute */
+        char *store; /* URL, or NULL: the plugin's default */
+        int64_t interval_ms;
+        int64_t retain_ms;
+        struct str_list exclude;
+        char *name; /* or NULL: namespace/job/group/task/index */
+    } state;
+    bool has_lease;
+    struct {
+        char *store; /* URL, or NULL: the record lives in the state store */
+        int64_t ttl_ms;
+        int64_t margin_ms; /* 0: chosen by the sidecar from ttl and measured kill time */
+    } lease;
+};
+
+extern const struct config_table task_config_table;
+
+/** Decodes TaskConfig.msgpack_driver_config and checks what spans keys (a lease needs a state).
+ *  Unknown keys are errors. Errors: INVALID naming the key. */
+MUST_USE bool task_config_decode(struct view msgpack, struct task_config *out, struct err *err);
+/** Releases; zeroed memory is fine. */
+void task_config_fini(struct task_config *config);

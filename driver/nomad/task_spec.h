@@ -1,0 +1,49 @@
+/* task_spec.h - one StartTask as plain structs: what to run, where, as whom, with what.
+ *
+ * Decoded from the bytes of Nomad's TaskConfig message; nothing of protobuf or msgpack is left.
+ * The environment may hold tokens: it is a struct secret and is in no message. Pure. */
+#pragma once
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "driver/nomad/task_config.h"
+
+struct secret;
+
+#define TASK_ID_MAX   512 /* alloc id, task name (<= 128) and 8 characters, with slack */
+#define TASK_NAME_MAX 256
+#define TASK_PATH_MAX 4095
+
+struct task_resources {
+    int64_t cpu_shares;               /* MHz */
+    int64_t memory_mb, memory_max_mb; /* max -1: no hard limit; 0: not given */
+    char *cpuset_cpus;                /* or NULL */
+    char *cpuset_cgroup;              /* directory prepared by the agent, or NULL */
+};
+
+struct task_spec {
+    char *id; /* <alloc id>/<task name>/<random>: new for every start */
+    char *name;
+    char *alloc_id;
+    char *alloc_dir; /* absolute */
+    char *user;      /* "" is the driver's default */
+    char *stdout_path, *stderr_path;
+    char *job_id, *job_name, *group_name, *namespace_name, *node_name, *node_id;
+    char *netns_path;                 /* network namespace to enter, or NULL */
+    size_t mount_count, device_count; /* not supported yet: a start with any is refused */
+    struct task_resources resources;
+    struct task_config config;
+    struct secret *env; /* "NAME=value\0" for each, sorted by name */
+    size_t env_count;
+};
+
+/** Decodes TaskConfig message bytes. Errors: INVALID, naming the field or configuration key:
+ *  malformed message, text that is not UTF-8 or has a NUL, missing id, name, alloc_id or
+ *  alloc_dir, a bad environment name, a bad configuration. */
+MUST_USE bool task_spec_decode(struct view task_config, struct task_spec **out, struct err *err);
+void task_spec_free(struct task_spec *spec);
+
+static inline void task_spec_freep(struct task_spec **spec)
+{
+    task_spec_free(*spec);
+    *spec = NULL;
+}
