@@ -2,7 +2,8 @@
  *
  * Whole documents only (RFC 8259): UTF-8, no duplicate keys, no trailing bytes, bounded size and
  * depth. A table row says where a key goes and what it may hold; a key without a row is an error.
- * Messages name the key path ("holder.node: ..."), never the value. The parser stays inside. */
+ * Messages name the key path ("holder.node: ..."), never the value. Documents of unknown shape:
+ * doc.h. The parser's types stay inside. */
 #pragma once
 #include <stdint.h>
 
@@ -11,12 +12,12 @@
 #define JSON_DEPTH_MAX 16 /* objects and lists inside each other; our own documents use 4 */
 
 enum json_kind {
-    JSON_TEXT,   /* char[size] in the struct, NUL added; min and max bound the bytes */
-    JSON_INT,    /* int64_t in [min, max]; fractions and exponents are refused */
-    JSON_BOOL,   /* bool */
-    JSON_HEX,    /* uint8_t[size]: exactly 2 * size lower-case hex digits */
-    JSON_OBJECT, /* a struct inside the struct, by its own table */
-    JSON_LIST    /* `size` structs of `stride` bytes at most, by `table`; count into `count_at` */
+    JSON_KIND_TEXT,   /* char[size] in the struct, NUL added; min and max bound the bytes */
+    JSON_KIND_INT,    /* int64_t in [min, max]; fractions and exponents are refused */
+    JSON_KIND_BOOL,   /* bool */
+    JSON_KIND_HEX,    /* uint8_t[size]: exactly 2 * size lower-case hex digits */
+    JSON_KIND_OBJECT, /* a struct inside the struct, by its own table */
+    JSON_KIND_LIST /* `size` structs of `stride` bytes at most, by `table`; count into `count_at` */
 };
 
 enum json_flags {
@@ -45,36 +46,36 @@ struct json_table {
 
 /** Rows: JSON_TEXT_ROW(struct point, "name", name, JSON_REQUIRED, 1) and so on. `member` may be a
  *  path inside the struct. */
-#define JSON_TEXT_ROW(type, name, member, how, min_bytes)                               \
-    {                                                                                   \
-        .key = name, .kind = JSON_TEXT, .flags = how, .offset = offsetof(type, member), \
-        .size = sizeof(((type *)0)->member), .min = min_bytes, .has_at = JSON_NOWHERE   \
+#define JSON_TEXT_ROW(type, name, member, how, min_bytes)                                    \
+    {                                                                                        \
+        .key = name, .kind = JSON_KIND_TEXT, .flags = how, .offset = offsetof(type, member), \
+        .size = sizeof(((type *)0)->member), .min = min_bytes, .has_at = JSON_NOWHERE        \
     }
-#define JSON_INT_ROW(type, name, member, how, least, most)                             \
-    {                                                                                  \
-        .key = name, .kind = JSON_INT, .flags = how, .offset = offsetof(type, member), \
-        .min = least, .max = most, .has_at = JSON_NOWHERE                              \
+#define JSON_INT_ROW(type, name, member, how, least, most)                                  \
+    {                                                                                       \
+        .key = name, .kind = JSON_KIND_INT, .flags = how, .offset = offsetof(type, member), \
+        .min = least, .max = most, .has_at = JSON_NOWHERE                                   \
     }
-#define JSON_BOOL_ROW(type, name, member, how)                                          \
-    {                                                                                   \
-        .key = name, .kind = JSON_BOOL, .flags = how, .offset = offsetof(type, member), \
-        .has_at = JSON_NOWHERE                                                          \
+#define JSON_BOOL_ROW(type, name, member, how)                                               \
+    {                                                                                        \
+        .key = name, .kind = JSON_KIND_BOOL, .flags = how, .offset = offsetof(type, member), \
+        .has_at = JSON_NOWHERE                                                               \
     }
-#define JSON_HEX_ROW(type, name, member, how)                                          \
-    {                                                                                  \
-        .key = name, .kind = JSON_HEX, .flags = how, .offset = offsetof(type, member), \
-        .size = sizeof(((type *)0)->member), .has_at = JSON_NOWHERE                    \
+#define JSON_HEX_ROW(type, name, member, how)                                               \
+    {                                                                                       \
+        .key = name, .kind = JSON_KIND_HEX, .flags = how, .offset = offsetof(type, member), \
+        .size = sizeof(((type *)0)->member), .has_at = JSON_NOWHERE                         \
     }
-#define JSON_OBJECT_ROW(type, name, member, how, rows, has_member)                        \
-    {                                                                                     \
-        .key = name, .kind = JSON_OBJECT, .flags = how, .offset = offsetof(type, member), \
-        .table = rows, .has_at = offsetof(type, has_member)                               \
+#define JSON_OBJECT_ROW(type, name, member, how, rows, has_member)                             \
+    {                                                                                          \
+        .key = name, .kind = JSON_KIND_OBJECT, .flags = how, .offset = offsetof(type, member), \
+        .table = rows, .has_at = offsetof(type, has_member)                                    \
     }
-#define JSON_LIST_ROW(type, name, member, how, rows, count_member)                      \
-    {                                                                                   \
-        .key = name, .kind = JSON_LIST, .flags = how, .offset = offsetof(type, member), \
-        .size = COUNT(((type *)0)->member), .stride = sizeof(((type *)0)->member[0]),   \
-        .table = rows, .count_at = offsetof(type, count_member), .has_at = JSON_NOWHERE \
+#define JSON_LIST_ROW(type, name, member, how, rows, count_member)                           \
+    {                                                                                        \
+        .key = name, .kind = JSON_KIND_LIST, .flags = how, .offset = offsetof(type, member), \
+        .size = COUNT(((type *)0)->member), .stride = sizeof(((type *)0)->member[0]),        \
+        .table = rows, .count_at = offsetof(type, count_member), .has_at = JSON_NOWHERE      \
     }
 #define JSON_TABLE(rows)                                        \
     {                                                           \
@@ -86,33 +87,3 @@ struct json_table {
  *  large or too deep); the caller turns that into CORRUPT where the bytes were its own. */
 MUST_USE bool json_read(struct view text, const char *what, size_t max_bytes,
                         const struct json_table *table, void *out, struct err *err);
-
-/* A document of unknown shape, for tools that show or search (agent-dev, tests). */
-struct json;
-
-/** Parses with the same strictness; the caller owns the result. Errors: INVALID. */
-MUST_USE bool json_parse(struct view text, const char *what, size_t max_bytes, struct json **out,
-                         struct err *err);
-void json_free(struct json *doc);
-static inline void json_freep(struct json **doc)
-{
-    json_free(*doc);
-    *doc = NULL;
-}
-
-/** The text, integer or boolean at a path such as "tasks[0].name". Text is lent until json_free.
- *  Errors: NOT_FOUND when the path leads nowhere, INVALID when something else is there. */
-MUST_USE bool json_borrow_text(const struct json *doc, const char *path, const char **out,
-                               struct err *err);
-MUST_USE bool json_int_at(const struct json *doc, const char *path, int64_t *out, struct err *err);
-MUST_USE bool json_bool_at(const struct json *doc, const char *path, bool *out, struct err *err);
-
-/** Items of the list or members of the object at `path`; 0 when there is none. */
-size_t json_count(const struct json *doc, const char *path);
-
-/** True when something (null included) is at `path`. */
-bool json_has(const struct json *doc, const char *path);
-
-/** The key of member `index` of the object at `path`, in the document's order; NULL past the end.
- */
-const char *json_borrow_key(const struct json *doc, const char *path, size_t index);
