@@ -10,8 +10,9 @@
 #include "common/base/buf.h"
 
 #define HCL_BYTES_MAX  (1U << 20) /* a job file is a few KiB; embedded templates are the largest */
-#define HCL_NODES_MAX  65536U     /* bounds memory at about 6 MiB, whatever the text */
+#define HCL_NODES_MAX  65536U     /* bounds memory at about 8 MiB, whatever the text */
 #define HCL_DEPTH_MAX  32U        /* blocks, lists and maps inside each other */
+#define HCL_KEYS_MAX   1024U /* children of one body or map: finding doubles compares each pair */
 #define HCL_LABELS_MAX 3U
 
 enum hcl_kind { HCL_STRING, HCL_NUMBER, HCL_BOOL, HCL_NULL, HCL_LIST, HCL_MAP, HCL_BLOCK };
