@@ -114,11 +114,15 @@ static inline void pack_abandonp(struct pack_writer **writer)
 /** Size in bytes. Errors: NOT_FOUND the store answered; UNAVAILABLE. */
 MUST_USE bool store_pack_size(struct store *store, const char *name, const char *pack,
                               struct deadline until, uint64_t *out_bytes, struct err *err);
-/** Exactly `len` bytes from `offset` into `out`. Errors: NOT_FOUND; CORRUPT the pack ends before;
- *  UNAVAILABLE. */
+/* Bytes of a pack and where they go. */
+struct pack_range {
+    uint64_t offset;
+    size_t len;
+    uint8_t *out; /* `len` bytes, the caller's */
+};
+/** Reads exactly the range. Errors: NOT_FOUND; CORRUPT the pack ends before; UNAVAILABLE. */
 MUST_USE bool store_pack_read(struct store *store, const char *name, const char *pack,
-                              uint64_t offset, uint8_t *out, size_t len, struct deadline until,
-                              struct err *err);
+                              struct pack_range range, struct deadline until, struct err *err);
 
 struct pack_info {
     const char *pack; /* lent during the call */
