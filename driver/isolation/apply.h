@@ -1,0 +1,41 @@
+/* apply.h - the child's side of a plan: between clone and exec, in an order fixed by a table.
+ *
+ * Async-signal-safe, allocates nothing, never returns half-done without saying so: the first step
+ * that fails is reported with its stage and errno and nothing after it runs. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "driver/isolation/plan.h"
+
+#define ISOLATION_STAGES(X) /* stage, number (above those of common/proc), what was being done */ \
+    X(MOUNTS, 16, "make a mount namespace")                                                       \
+    X(PROC, 17, "mount /proc")                                                                    \
+    X(OOM, 18, "set oom_score_adj")                                                               \
+    X(NICE, 19, "set niceness")                                                                   \
+    X(LIMITS, 20, "set resource limits")                                                          \
+    X(GROUPS, 21, "set groups")                                                                   \
+    X(USER, 22, "set user")                                                                       \
+    X(DIRECTORY, 23, "enter the working directory")                                               \
+    X(PRIVILEGES, 24, "set no_new_privs")                                                         \
+    X(DEATH_SIGNAL, 25, "tie to the parent's life")
+
+#define ISOLATION_STAGE_ENUM(stage, number, text) ISOLATION_STAGE_##stage = (number),
+enum isolation_stage { ISOLATION_STAGES(ISOLATION_STAGE_ENUM) };
+
+struct isolation_subject {
+    struct isolation_plan plan;
+    uint32_t uid, gid;
+    const uint32_t *groups;
+    size_t group_count;
+    const char *cwd;
+    bool in_pidns;    /* the child is in a PID namespace of its own */
+    int death_signal; /* asked for again after the user changed, which clears it; 0 none */
+};
+
+/** Runs every step; on failure `out_stage` and `out_errno` say which and why. In the child only. */
+bool isolation_apply(const struct isolation_subject *subject, int *out_stage, int *out_errno);
+
+/** What was being done at `stage`; NULL when it is none of ours. Static. */
+const char *isolation_stage_text(int stage);
