@@ -19,18 +19,18 @@ enum config_flags { CONFIG_REQUIRED = 1 };
 typedef char *config_c_TEXT; /* NUL-terminated, never NULL; "" is unset */
 typedef struct config_texts config_c_TEXTS;
 typedef int64_t config_c_MS;
-#define CONFIG_MEMBER(key, member, type, flags, initial, min, max, doc) config_c_##type member;
+#define CONFIG_MEMBER(b, key, member, type, flags, initial, min, max, doc) config_c_##type member;
 #define CONFIG_MEMBERS(block, rows, doc) \
     struct {                             \
         bool is_present;                 \
-        rows(CONFIG_MEMBER)              \
+        rows(CONFIG_MEMBER, block)       \
     } block;
 
 /** The members are those of options.def: `c->name`, `c->state.interval_ms`, `c->lease.ttl_ms`, ...
  *  After loading, lease.is_present is true whenever state is, lease.store is filled from
  *  state.store, and lease.margin_ms and stop.reserve_ms hold the computed values. */
 struct sidecar_config {
-    CONFIG_TOP(CONFIG_MEMBER)
+    CONFIG_TOP(CONFIG_MEMBER, top)
     CONFIG_BLOCKS(CONFIG_MEMBERS)
 };
 
@@ -50,6 +50,9 @@ static inline void config_freep(struct sidecar_config **config)
 /** Appends the configuration as HCL text that config_load reads back to the same values; for the
  *  hand-over to another process. Errors: INVALID when a text is not UTF-8. */
 MUST_USE bool config_put_hcl(struct buf *out, const struct sidecar_config *config, struct err *err);
+
+/** The number of stop.signal. Cannot fail after loading. */
+int config_stop_signal(const struct sidecar_config *config);
 
 /** Appends the reference of all options as Markdown, made from the table. */
 void config_put_reference(struct buf *out);
