@@ -86,16 +86,21 @@ static bool option_fail(const struct loader *l, size_t i, struct err *err, const
                     blocks[o->block].name, o->block == BLOCK_top ? "" : ".", o->key, reason);
 }
 
+static bool characters_check(const struct loader *l, size_t i, struct view text, struct err *err)
+{
+    for (size_t n = 0; n < text.len; n++)
+        if (text.data[n] < 0x20 || text.data[n] == 0x7f)
+            return option_fail(l, i, err, "holds a control character");
+    return utf8_is_valid(text) || option_fail(l, i, err, "is not UTF-8");
+}
+
 static bool text_check(const struct loader *l, size_t i, const char *text, struct err *err)
 {
     const struct option *o = &options[i];
     const size_t len = strlen(text);
     char reason[80];
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return option_fail(l, i, err, "holds a control character");
-    if (!utf8_is_valid(view_str(text)))
-        return option_fail(l, i, err, "is not UTF-8");
+    if (!characters_check(l, i, view_str(text), err))
+        return false;
     if ((int64_t)len >= o->min && (int64_t)len <= o->max)
         return true;
     (void)snprintf(reason, sizeof reason, "must have %lld to %lld bytes, not %zu",
@@ -111,6 +116,8 @@ static bool item_add(const struct loader *l, size_t i, const char *item, size_t 
         return option_fail(l, i, err, "has too many items");
     if (len == 0 || len > ITEM_BYTES_MAX)
         return option_fail(l, i, err, "has an item that is empty or longer than 1024 bytes");
+    if (!characters_check(l, i, view_of(item, len), err))
+        return false;
     list->items = mem_resize(list->items, list->count + 2, sizeof *list->items);
     list->items[list->count++] = str_copy_n(item, len);
     list->items[list->count] = NULL;

@@ -267,6 +267,8 @@ Test(config, mistakes_in_the_environment_name_the_variable_and_never_its_value)
         { "AGENT_SIDECAR_LEASE_TTL=2h",
           "environment: AGENT_SIDECAR_LEASE_TTL is outside its limits" },
         { "AGENT_SIDECAR_NAME=a\nb", "environment: AGENT_SIDECAR_NAME holds a control character" },
+        { "AGENT_SIDECAR_STATE_EXCLUDE=a,\xff",
+          "environment: AGENT_SIDECAR_STATE_EXCLUDE is not UTF-8" },
         { "AGENT_SIDECAR_NAME=\xff", "environment: AGENT_SIDECAR_NAME is not UTF-8" },
         { "AGENT_SIDECAR_STATE_EXCLUDE=a,,b",
           "environment: AGENT_SIDECAR_STATE_EXCLUDE has an item that is empty or longer than 1024 "
