@@ -1,0 +1,40 @@
+/* file_root.h - the directory of a file store, found and proved anew in every call.
+ *
+ * Private to the file backend. A root without our marker is never an empty store; it is a store
+ * that is not there (unmounted, mistyped). Everything below it is reached by descriptor. */
+#pragma once
+#include "common/base/deadline.h"
+#include "common/base/fd.h"
+#include "sidecar/store/backend.h"
+
+#define FILE_MARKER   "agent-store"
+#define FILE_ID_BYTES 16
+
+struct file_store {
+    struct store base;
+    char root[STORE_URL_MAX];
+    bool may_create, may_network;
+    bool has_id; /* of the store seen first; another one at this path is refused */
+    uint8_t id[FILE_ID_BYTES];
+};
+
+/** Opens the root and checks marker, id and file system; makes the store when allowed. Errors:
+ *  UNAVAILABLE not there; CORRUPT marker of another format; INVALID network file system; DENIED. */
+MUST_USE bool file_root_open(struct file_store *store, struct fd *out, struct err *err);
+
+enum file_make { FILE_EXISTING, FILE_MAKE };
+/** Opens the directory `path` below `dir_fd`, never through a symlink; with FILE_MAKE missing parts
+ *  are made and their parents synced. Errors: NOT_FOUND (FILE_EXISTING), DENIED, UNAVAILABLE. */
+MUST_USE bool file_dir_open(int dir_fd, const char *path, enum file_make make, struct fd *out,
+                            struct err *err);
+
+/** The directory of an agent in an open store. Errors: as file_dir_open. */
+MUST_USE bool file_agent_open(struct file_store *store, const char *name, enum file_make make,
+                              struct fd *out, struct err *err);
+
+/** Waits for an exclusive flock until the deadline. Errors: UNAVAILABLE. */
+MUST_USE bool file_lock(int fd, struct deadline until, struct err *err);
+
+/** Fills `err` by errno with the kind of this backend's table: DENIED, NOT_FOUND, or `other`. */
+bool file_failed(struct err *err, int os_errno, enum err_kind other, const char *fmt, ...)
+    PRINTF(4, 5);
