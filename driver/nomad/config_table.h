@@ -2,7 +2,7 @@
  *
  * The two tables (task_config.def, plugin_config.def) are the only list of keys: the schema that
  * Nomad gets, the decoding of its msgpack, the defaults, the error messages and the reference for
- * people come from the rows. Pure. */
+ * people (config_schema.h) come from the rows. Pure. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@ struct str_list { /* owns; zeroed is empty */
 };
 /** Appends a copy of `text`. */
 void str_list_add(struct str_list *list, struct view text);
-/** Releases all; zeroed memory is fine. */
+/** Releases all; zeroed memory is fine; `list` is empty and usable afterwards. */
 void str_list_fini(struct str_list *list);
 
 enum config_type {
@@ -60,9 +60,3 @@ MUST_USE bool config_decode(const struct config_table *table, struct view msgpac
 
 /** Releases what config_decode allocated and zeroes the values; zeroed memory is fine. */
 void config_fini(const struct config_table *table, void *out);
-
-/** Appends the protobuf bytes of hclspec.Spec for the table (nomad-driver-protocol.md, 3). */
-void config_put_spec(const struct config_table *table, struct buf *out);
-
-/** Appends the reference as a Markdown table, one row a key. */
-void config_put_doc(const struct config_table *table, struct buf *out);

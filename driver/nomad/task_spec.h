@@ -1,16 +1,14 @@
 /* task_spec.h - one StartTask as plain structs: what to run, where, as whom, with what.
  *
  * Decoded from the bytes of Nomad's TaskConfig message; nothing of protobuf or msgpack is left.
- * The environment may hold tokens: it is a struct secret and is in no message. Pure. */
+ * The environment may hold tokens: it is in no message, and wiped when the spec is freed. Pure. */
 #pragma once
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "driver/nomad/task_config.h"
 
-struct secret;
-
 #define TASK_ID_MAX   512 /* alloc id, task name (<= 128) and 8 characters, with slack */
-#define TASK_NAME_MAX 256
+#define TASK_NAME_MAX 128
 #define TASK_PATH_MAX 4095
 
 struct task_resources {
@@ -32,7 +30,7 @@ struct task_spec {
     size_t mount_count, device_count; /* not supported yet: a start with any is refused */
     struct task_resources resources;
     struct task_config config;
-    struct secret *env; /* "NAME=value\0" for each, sorted by name */
+    struct buf env; /* "NAME=value\0" for each, sorted by name; wiped when freed */
     size_t env_count;
 };
 
@@ -40,7 +38,11 @@ struct task_spec {
  *  malformed message, text that is not UTF-8 or has a NUL, missing id, name, alloc_id or
  *  alloc_dir, a bad environment name, a bad configuration. */
 MUST_USE bool task_spec_decode(struct view task_config, struct task_spec **out, struct err *err);
+/** NULL is fine. */
 void task_spec_free(struct task_spec *spec);
+
+/** Lends the value of `name` in the environment, or NULL. */
+const char *task_spec_env(const struct task_spec *spec, const char *name);
 
 static inline void task_spec_freep(struct task_spec **spec)
 {

@@ -1,0 +1,175 @@
+#include "driver/nomad/config_schema.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/base/own.h"
+#include "driver/nomad/config_table.h"
+
+/* Field numbers of hclspec.Spec's members and of what is in them (protocol reference, 3.1). */
+enum {
+    SPEC_OBJECT = 1,
+    SPEC_ATTR = 3,
+    SPEC_BLOCK_VALUE = 4,
+    SPEC_DEFAULT = 9,
+    SPEC_LITERAL = 10,
+    OBJECT_ATTRIBUTES = 1,
+    MAP_KEY = 1,
+    MAP_VALUE = 2,
+    ATTR_NAME = 1,
+    ATTR_TYPE = 2,
+    ATTR_REQUIRED = 3,
+    BLOCK_NAME = 1,
+    BLOCK_REQUIRED = 2,
+    BLOCK_NESTED = 3,
+    DEFAULT_PRIMARY = 1,
+    DEFAULT_DEFAULT = 2,
+    LITERAL_VALUE = 1
+};
+
+static const struct {
+    const char *hcl, *people;
+} types[CONFIG_TYPE_COUNT] = {
+    [CONFIG_STRING] = { "string", "string" },
+    [CONFIG_LIST] = { "list(string)", "list of strings" },
+    [CONFIG_DURATION] = { "string", "duration" },
+    [CONFIG_NUMBER] = { "number", "number" },
+    [CONFIG_BOOL] = { "bool", "bool" },
+    [CONFIG_BLOCK] = { "", "block" },
+};
+
+static void put_varint(struct buf *out, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        buf_put_u8(out, (uint8_t)(value | 0x80));
+    buf_put_u8(out, (uint8_t)value);
+}
+
+static void put_field(struct buf *out, unsigned field, struct view bytes)
+{
+    put_varint(out, (uint64_t)field << 3 | 2);
+    put_varint(out, bytes.len);
+    buf_put(out, bytes);
+}
+
+static void put_true(struct buf *out, unsigned field)
+{
+    put_varint(out, (uint64_t)field << 3);
+    buf_put_u8(out, 1);
+}
+
+static void put_attr(struct buf *out, const struct config_row *row)
+{
+    CLEANUP(buf_fini) struct buf attr = { 0 };
+    put_field(&attr, ATTR_NAME, view_str(row->name));
+    put_field(&attr, ATTR_TYPE, view_str(types[row->type].hcl));
+    if (row->required)
+        put_true(&attr, ATTR_REQUIRED);
+    put_field(out, SPEC_ATTR, buf_view(&attr));
+}
+
+/* HCL source text: only text needs quotes, and no default of ours needs escapes inside them. */
+static void put_literal(struct buf *out, const struct config_row *row)
+{
+    const bool is_text = row->type == CONFIG_STRING || row->type == CONFIG_DURATION;
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    buf_put_fmt(&text, is_text ? "\"%s\"" : "%s", row->otherwise);
+    CLEANUP(buf_fini) struct buf literal = { 0 };
+    put_field(&literal, LITERAL_VALUE, buf_view(&text));
+    put_field(out, SPEC_LITERAL, buf_view(&literal));
+}
+
+static void put_body(struct buf *out, const struct config_table *table, const char *block);
+
+static void put_row(struct buf *out, const struct config_table *table, const struct config_row *row)
+{
+    CLEANUP(buf_fini) struct buf inner = { 0 };
+    if (row->type == CONFIG_BLOCK) {
+        CLEANUP(buf_fini) struct buf nested = { 0 };
+        put_body(&nested, table, row->name);
+        put_field(&inner, BLOCK_NAME, view_str(row->name));
+        if (row->required)
+            put_true(&inner, BLOCK_REQUIRED);
+        put_field(&inner, BLOCK_NESTED, buf_view(&nested));
+        put_field(out, SPEC_BLOCK_VALUE, buf_view(&inner));
+        return;
+    }
+    if (!row->otherwise) {
+        put_attr(out, row);
+        return;
+    }
+    CLEANUP(buf_fini) struct buf primary = { 0 };
+    CLEANUP(buf_fini) struct buf literal = { 0 };
+    put_attr(&primary, row);
+    put_literal(&literal, row);
+    put_field(&inner, DEFAULT_PRIMARY, buf_view(&primary));
+    put_field(&inner, DEFAULT_DEFAULT, buf_view(&literal));
+    put_field(out, SPEC_DEFAULT, buf_view(&inner));
+}
+
+static bool is_in(const struct config_row *row, const char *block)
+{
+    return block ? row->block && strcmp(row->block, block) == 0 : !row->block;
+}
+
+static void put_body(struct buf *out, const struct config_table *table, const char *block)
+{
+    CLEANUP(buf_fini) struct buf object = { 0 };
+    for (size_t i = 0; i < table->count; i++) {
+        const struct config_row *row = &table->rows[i];
+        if (!is_in(row, block))
+            continue;
+        CLEANUP(buf_fini) struct buf spec = { 0 };
+        CLEANUP(buf_fini) struct buf entry = { 0 };
+        put_row(&spec, table, row);
+        put_field(&entry, MAP_KEY, view_str(row->name));
+        put_field(&entry, MAP_VALUE, buf_view(&spec));
+        put_field(&object, OBJECT_ATTRIBUTES, buf_view(&entry));
+    }
+    put_field(out, SPEC_OBJECT, buf_view(&object));
+}
+
+void config_put_spec(const struct config_table *table, struct buf *out)
+{
+    put_body(out, table, NULL);
+}
+
+static void put_limits(struct buf *out, const struct config_row *row)
+{
+    const char *zero = row->zero_ok ? "0 or " : "";
+    switch (row->type) {
+    case CONFIG_STRING:
+        buf_put_fmt(out, "%" PRId64 "...%" PRId64 " bytes", row->min, row->max);
+        return;
+    case CONFIG_LIST:
+        buf_put_fmt(out, "up to %" PRId64 " items", row->max);
+        return;
+    case CONFIG_DURATION:
+        buf_put_fmt(out, "%s%" PRId64 "...%" PRId64 " ms", zero, row->min, row->max);
+        return;
+    case CONFIG_NUMBER:
+        buf_put_fmt(out, "%" PRId64 "...%" PRId64, row->min, row->max);
+        return;
+    case CONFIG_BOOL:
+    case CONFIG_BLOCK:
+    case CONFIG_TYPE_COUNT:
+        return;
+    }
+}
+
+void config_put_doc(const struct config_table *table, struct buf *out)
+{
+    buf_put_str(out, "| key | type | default | limits | meaning |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; i < table->count; i++) {
+        const struct config_row *row = &table->rows[i];
+        buf_put_fmt(out, "| `%s%s%s` | %s | ", row->block ? row->block : "", row->block ? "." : "",
+                    row->name, types[row->type].people);
+        if (row->required)
+            buf_put_str(out, "required");
+        else if (row->otherwise)
+            buf_put_fmt(out, "`%s`", row->otherwise);
+        buf_put_str(out, " | ");
+        put_limits(out, row);
+        buf_put_fmt(out, " | %s |\n", row->doc);
+    }
+}

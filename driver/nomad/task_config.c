@@ -1,0 +1,65 @@
+#include "driver/nomad/task_config.h"
+
+#include "common/base/own.h"
+#include "driver/nomad/task_config.def"
+
+#define REQUIRED 1
+#define ZERO_OK  2
+#define ROW(in, key, kind, flags, initial, low, high, member, words) \
+    { .block = (in),                                                 \
+      .name = (key),                                                 \
+      .type = CONFIG_##kind,                                         \
+      .required = ((flags)&REQUIRED) != 0,                           \
+      .zero_ok = ((flags)&ZERO_OK) != 0,                             \
+      .otherwise = (initial),                                        \
+      .min = (low),                                                  \
+      .max = (high),                                                 \
+      .offset = offsetof(struct task_config, member),                \
+      .doc = (words) },
+static const struct config_row rows[] = { TASK_CONFIG_KEYS(ROW) };
+const struct config_table task_config_table = { "task config", rows, COUNT(rows) };
+
+/* The rule is the sidecar's; checked here too, so that a wrong job fails before anything starts. */
+static bool check_margin(const struct task_config *c, struct err *err)
+{
+    if (c->lease.margin_ms == 0)
+        return true;
+    const int64_t floor_ms = 50 + c->lease.ttl_ms / 100;
+    if (c->lease.margin_ms >= floor_ms && c->lease.margin_ms <= c->lease.ttl_ms / 3)
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "task config: lease.margin: is not in %lld...%lld ms for this ttl",
+                   (long long)floor_ms, (long long)(c->lease.ttl_ms / 3));
+}
+
+static bool has_parent_step(const char *path)
+{
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool check(const struct task_config *c, struct err *err)
+{
+    if (c->has_lease && !c->has_state)
+        return err_set(err, ERR_INVALID, "task config: lease: needs a state block");
+    if (c->has_state && has_parent_step(c->state.path))
+        return err_set(err, ERR_INVALID, "task config: state.path: has a \"..\" in it");
+    return check_margin(c, err);
+}
+
+bool task_config_decode(struct view msgpack, struct task_config *out, struct err *err)
+{
+    *out = (struct task_config){ 0 };
+    if (!config_decode(&task_config_table, msgpack, out, NULL, err))
+        return false;
+    if (check(out, err))
+        return true;
+    task_config_fini(out);
+    return false;
+}
+
+void task_config_fini(struct task_config *config) { config_fini(&task_config_table, config); }
