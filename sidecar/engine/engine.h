@@ -1,0 +1,70 @@
+/* engine.h - one agent's life: lease, restore, gate, checkpoints, final checkpoint, release.
+ *
+ * Runs the table of life.h on the loop, with the shim on one side and the stores on the other. One
+ * object is one life: it ends once and is not reused. Several may live in one process (that is how
+ * takeover is tested). The order and its reasons: DESIGN.md. */
+#pragma once
+#include "common/base/fd.h"
+#include "common/base/time.h"
+#include "common/loop/loop.h"
+#include "sidecar/config/config.h"
+#include "sidecar/engine/life.h"
+#include "sidecar/engine/wishes.h"
+#include "sidecar/observe/observe.h"
+
+struct engine;
+
+struct engine_spec {
+    const struct sidecar_config *config; /* borrowed; lease.is_present */
+    struct fd channel;                   /* to the shim: a connected SOCK_SEQPACKET; ours */
+    const struct clock *clock;           /* borrowed */
+    struct observe *observe;             /* borrowed */
+};
+
+/* Called on the loop. */
+struct engine_events {
+    /** Before the gate opens: whatever the agent will need must work now. False is retried, with
+     *  `err` told as degraded; INVALID and DENIED end the start. */
+    bool (*on_gate)(void *arg, struct err *err);
+    /** The life is over, nothing is at work but, if `is_dirty`, a store call that does not return:
+     *  then the process must end without freeing the engine. `why` is NULL when all is durable and
+     *  given back. Once, last. */
+    void (*on_end)(void *arg, const struct err *why, bool is_dirty);
+    void *arg;
+};
+
+/** An engine that waits for the shim. Never fails: what is wrong ends its life with a reason. */
+struct engine *engine_new(struct loop *loop, struct engine_spec spec,
+                          const struct engine_events *events);
+/** After on_end (not dirty). NULL is fine. */
+void engine_free(struct engine *engine);
+
+/** Asks for a checkpoint that begins after this call. `done` runs once, never inside this call;
+ *  `wish` is the caller's memory until then. Kinds: UNAVAILABLE not durable yet, FENCED, INVALID
+ *  this agent has no state, CONFLICT not running. */
+void engine_wish(struct engine *engine, struct wish *wish);
+/** Forgets a wish that is not done yet: `done` does not run. The checkpoint goes on. */
+void engine_forget(struct engine *engine, struct wish *wish);
+
+struct engine_status {
+    const char *name, *node; /* lent by the configuration */
+    enum life_state state;
+    int64_t epoch;         /* 0 when not held */
+    int64_t lease_left_ms; /* until the acknowledged deadline */
+    const char *holder;    /* standby: the node that is waited for; lent until the next turn */
+    int64_t holder_epoch;
+    bool has_checkpoint;
+    char checkpoint_id[130];
+    int64_t sequence;
+    int64_t age_ms; /* since the newest committed checkpoint was cut by this life; -1 unknown */
+    int64_t rpo_ms; /* what would be lost now, at most; 0 while the agent does not run */
+    uint32_t agent_pid;
+    const char *degraded; /* why; "" when not; lent until the next turn */
+};
+
+/** What the engine knows now. */
+void engine_status(const struct engine *engine, struct engine_status *out);
+
+/** True when a peer of this uid may use the API: root, ourselves, and the agent once it is known.
+ */
+bool engine_is_peer(const struct engine *engine, uid_t uid);
