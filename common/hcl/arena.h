@@ -1,20 +1,20 @@
 /* arena.h - memory that is given back all at once, for the nodes and texts of one tree.
  *
- * Room-private. Nothing is freed singly; addresses stay valid until arena_fini. */
+ * Room-private. Nothing is freed singly; addresses stay valid until hcl_arena_fini. */
 #pragma once
 #include <stddef.h>
 
-struct arena_block;
-struct arena { /* zeroed is empty */
-    struct arena_block *blocks;
+struct hcl_arena_block;
+struct hcl_arena { /* zeroed is empty */
+    struct hcl_arena_block *blocks;
     size_t used, size; /* of the newest block */
 };
 
 /** `len` zeroed bytes, aligned for any type. */
-void *arena_take(struct arena *arena, size_t len);
+void *hcl_arena_take(struct hcl_arena *arena, size_t len);
 
 /** A copy of `len` bytes of `text` with a NUL behind. */
-char *arena_text(struct arena *arena, const void *text, size_t len);
+char *hcl_arena_text(struct hcl_arena *arena, const void *text, size_t len);
 
 /** Frees everything; `arena` is empty and usable afterwards. */
-void arena_fini(struct arena *arena);
+void hcl_arena_fini(struct hcl_arena *arena);

@@ -10,13 +10,13 @@
 #define NAME_BYTES_MAX 80 /* of the file's name in a message: its end says more than its start */
 
 struct hcl {
-    struct arena arena;
+    struct hcl_arena arena;
     const char *name;
     struct hcl_node *root;
 };
 
 struct parser {
-    struct scan scan;
+    struct hcl_scan scan;
     unsigned nodes;
 };
 
@@ -30,10 +30,10 @@ static bool value_parse(struct parser *p, struct hcl_node *value, unsigned depth
 
 static bool node_add(struct parser *p, struct chain *chain, struct hcl_node **out)
 {
-    const struct hcl_pos at = scan_pos(&p->scan);
+    const struct hcl_pos at = hcl_scan_pos(&p->scan);
     if (++p->nodes > HCL_NODES_MAX)
-        return scan_fail(&p->scan, at, "more than %u values and blocks", HCL_NODES_MAX);
-    struct hcl_node *node = arena_take(p->scan.arena, sizeof *node);
+        return hcl_scan_fail(&p->scan, at, "more than %u values and blocks", HCL_NODES_MAX);
+    struct hcl_node *node = hcl_arena_take(p->scan.arena, sizeof *node);
     node->at = node->key_at = at;
     if (chain->last)
         chain->last->next = node;
@@ -49,13 +49,14 @@ static bool node_add(struct parser *p, struct chain *chain, struct hcl_node **ou
 static bool key_check(struct parser *p, const struct hcl_node *parent, const struct hcl_node *node)
 {
     if (parent->child_count > HCL_KEYS_MAX)
-        return scan_fail(&p->scan, node->key_at, "more than %u keys in one place", HCL_KEYS_MAX);
+        return hcl_scan_fail(&p->scan, node->key_at, "more than %u keys in one place",
+                             HCL_KEYS_MAX);
     if (node->kind == HCL_BLOCK)
         return true;
     for (const struct hcl_node *n = parent->first; n != node; n = n->next)
         if (n->kind != HCL_BLOCK && strcmp(n->key, node->key) == 0)
-            return scan_fail(&p->scan, node->key_at, "\"%.60s\" is set twice, first in line %u",
-                             node->key, n->key_at.line);
+            return hcl_scan_fail(&p->scan, node->key_at, "\"%.60s\" is set twice, first in line %u",
+                                 node->key, n->key_at.line);
     return true;
 }
 
@@ -63,79 +64,81 @@ static bool depth_check(struct parser *p, unsigned depth)
 {
     if (depth <= HCL_DEPTH_MAX)
         return true;
-    return scan_fail(&p->scan, scan_pos(&p->scan), "nested more than %u deep", HCL_DEPTH_MAX);
+    return hcl_scan_fail(&p->scan, hcl_scan_pos(&p->scan), "nested more than %u deep",
+                         HCL_DEPTH_MAX);
 }
 
 static bool list_parse(struct parser *p, struct hcl_node *list, unsigned depth)
 {
-    struct scan *s = &p->scan;
+    struct hcl_scan *s = &p->scan;
     struct chain items = { list, NULL };
-    scan_skip(s);
+    hcl_scan_skip(s);
     for (;;) {
-        if (!scan_blank(s, true))
+        if (!hcl_scan_blank(s, true))
             return false;
-        if (scan_peek(s) == ']')
+        if (hcl_scan_peek(s) == ']')
             break;
         struct hcl_node *item;
-        if (scan_peek(s) < 0)
-            return scan_fail(s, list->at, "list is never closed");
-        if (!node_add(p, &items, &item) || !value_parse(p, item, depth) || !scan_blank(s, true))
+        if (hcl_scan_peek(s) < 0)
+            return hcl_scan_fail(s, list->at, "list is never closed");
+        if (!node_add(p, &items, &item) || !value_parse(p, item, depth) || !hcl_scan_blank(s, true))
             return false;
-        if (scan_peek(s) == ',')
-            scan_skip(s);
-        else if (scan_peek(s) >= 0 && scan_peek(s) != ']')
-            return scan_fail(s, scan_pos(s), "a comma or ] must follow a list item");
+        if (hcl_scan_peek(s) == ',')
+            hcl_scan_skip(s);
+        else if (hcl_scan_peek(s) >= 0 && hcl_scan_peek(s) != ']')
+            return hcl_scan_fail(s, hcl_scan_pos(s), "a comma or ] must follow a list item");
     }
-    scan_skip(s);
+    hcl_scan_skip(s);
     return true;
 }
 
 /* The key, the sign and the value of one map entry. */
 static bool entry_parse(struct parser *p, struct hcl_node *entry, unsigned depth)
 {
-    struct scan *s = &p->scan;
-    if (scan_peek(s) == '"') {
+    struct hcl_scan *s = &p->scan;
+    if (hcl_scan_peek(s) == '"') {
         bool has_template;
-        if (!scan_quoted(s, &entry->key, &has_template))
+        if (!hcl_scan_quoted(s, &entry->key, &has_template))
             return false;
         if (has_template)
-            return scan_fail(s, entry->key_at, "a key cannot hold a template");
+            return hcl_scan_fail(s, entry->key_at, "a key cannot hold a template");
     } else {
-        entry->key = scan_name(s);
+        entry->key = hcl_scan_name(s);
     }
     if (!entry->key)
-        return scan_fail(s, entry->key_at, "a map key must be a name or a quoted string");
-    if (!scan_blank(s, false))
+        return hcl_scan_fail(s, entry->key_at, "a map key must be a name or a quoted string");
+    if (!hcl_scan_blank(s, false))
         return false;
-    if (scan_peek(s) != '=' && scan_peek(s) != ':')
-        return scan_fail(s, scan_pos(s), "= or : must follow a map key");
-    scan_skip(s);
-    return scan_blank(s, false) && value_parse(p, entry, depth);
+    if (hcl_scan_peek(s) != '=' && hcl_scan_peek(s) != ':')
+        return hcl_scan_fail(s, hcl_scan_pos(s), "= or : must follow a map key");
+    hcl_scan_skip(s);
+    return hcl_scan_blank(s, false) && value_parse(p, entry, depth);
 }
 
 static bool map_parse(struct parser *p, struct hcl_node *map, unsigned depth)
 {
-    struct scan *s = &p->scan;
+    struct hcl_scan *s = &p->scan;
     struct chain entries = { map, NULL };
-    scan_skip(s);
+    hcl_scan_skip(s);
     for (;;) {
-        if (!scan_blank(s, true))
+        if (!hcl_scan_blank(s, true))
             return false;
-        if (scan_peek(s) == '}')
+        if (hcl_scan_peek(s) == '}')
             break;
         struct hcl_node *entry;
-        if (scan_peek(s) < 0)
-            return scan_fail(s, map->at, "map is never closed");
+        if (hcl_scan_peek(s) < 0)
+            return hcl_scan_fail(s, map->at, "map is never closed");
         if (!node_add(p, &entries, &entry) || !entry_parse(p, entry, depth) ||
-            !key_check(p, map, entry) || !scan_blank(s, false))
+            !key_check(p, map, entry) || !hcl_scan_blank(s, false))
             return false;
-        const int c = scan_peek(s);
+        const int c = hcl_scan_peek(s);
         if (c == ',')
-            scan_skip(s);
+            hcl_scan_skip(s);
         else if (c >= 0 && c != '}' && c != '\n')
-            return scan_fail(s, scan_pos(s), "a comma, a line end or } must follow a map entry");
+            return hcl_scan_fail(s, hcl_scan_pos(s),
+                                 "a comma, a line end or } must follow a map entry");
     }
-    scan_skip(s);
+    hcl_scan_skip(s);
     return true;
 }
 
@@ -148,30 +151,30 @@ static bool word_parse(struct parser *p, struct hcl_node *value)
     } words[] = { { "true", HCL_BOOL, true },
                   { "false", HCL_BOOL, false },
                   { "null", HCL_NULL, false } };
-    const char *word = scan_name(&p->scan);
+    const char *word = hcl_scan_name(&p->scan);
     if (!word)
-        return scan_fail(&p->scan, value->at, "a value must stand here");
+        return hcl_scan_fail(&p->scan, value->at, "a value must stand here");
     for (size_t i = 0; i < COUNT(words); i++)
         if (strcmp(word, words[i].word) == 0) {
             value->kind = words[i].kind;
             value->is_true = words[i].is_true;
             return true;
         }
-    return scan_fail(&p->scan, value->at, "expressions are not supported, strings are quoted");
+    return hcl_scan_fail(&p->scan, value->at, "expressions are not supported, strings are quoted");
 }
 
 static bool value_parse(struct parser *p, struct hcl_node *value, unsigned depth)
 {
-    struct scan *s = &p->scan;
-    const int c = scan_peek(s);
-    value->at = scan_pos(s);
+    struct hcl_scan *s = &p->scan;
+    const int c = hcl_scan_peek(s);
+    value->at = hcl_scan_pos(s);
     if (c == '"') {
         value->kind = HCL_STRING;
-        return scan_quoted(s, &value->text, &value->has_template);
+        return hcl_scan_quoted(s, &value->text, &value->has_template);
     }
     if (c == '<' && s->end - s->at > 1 && s->at[1] == '<') {
         value->kind = HCL_STRING;
-        return scan_heredoc(s, &value->text, &value->has_template);
+        return hcl_scan_heredoc(s, &value->text, &value->has_template);
     }
     if (c == '[' || c == '{') {
         value->kind = c == '[' ? HCL_LIST : HCL_MAP;
@@ -180,106 +183,106 @@ static bool value_parse(struct parser *p, struct hcl_node *value, unsigned depth
     }
     if (c == '-' || (c >= '0' && c <= '9')) {
         value->kind = HCL_NUMBER;
-        return scan_number(s, &value->text);
+        return hcl_scan_number(s, &value->text);
     }
     return word_parse(p, value);
 }
 
 static bool label_parse(struct parser *p, struct hcl_node *block)
 {
-    struct scan *s = &p->scan;
-    const struct hcl_pos at = scan_pos(s);
+    struct hcl_scan *s = &p->scan;
+    const struct hcl_pos at = hcl_scan_pos(s);
     bool has_template = false;
     if (block->label_count == HCL_LABELS_MAX)
-        return scan_fail(s, at, "a block has at most %u labels", HCL_LABELS_MAX);
+        return hcl_scan_fail(s, at, "a block has at most %u labels", HCL_LABELS_MAX);
     const char **label = &block->labels[block->label_count++];
-    if (scan_peek(s) == '"' && !scan_quoted(s, label, &has_template))
+    if (hcl_scan_peek(s) == '"' && !hcl_scan_quoted(s, label, &has_template))
         return false;
     if (has_template)
-        return scan_fail(s, at, "a label cannot hold a template");
-    if (!*label && !(*label = scan_name(s)))
-        return scan_fail(s, at, "= or { must follow \"%.60s\"", block->key);
-    return scan_blank(s, false);
+        return hcl_scan_fail(s, at, "a label cannot hold a template");
+    if (!*label && !(*label = hcl_scan_name(s)))
+        return hcl_scan_fail(s, at, "= or { must follow \"%.60s\"", block->key);
+    return hcl_scan_blank(s, false);
 }
 
 /* An attribute or a block; stands behind it afterwards. */
 static bool item_parse(struct parser *p, struct hcl_node *item, unsigned depth)
 {
-    struct scan *s = &p->scan;
-    item->key = scan_name(s);
+    struct hcl_scan *s = &p->scan;
+    item->key = hcl_scan_name(s);
     if (!item->key)
-        return scan_fail(s, item->at, "an attribute or a block must start here with its name");
-    if (!scan_blank(s, false))
+        return hcl_scan_fail(s, item->at, "an attribute or a block must start here with its name");
+    if (!hcl_scan_blank(s, false))
         return false;
-    if (scan_peek(s) == '=') {
-        scan_skip(s);
-        return scan_blank(s, false) && value_parse(p, item, depth);
+    if (hcl_scan_peek(s) == '=') {
+        hcl_scan_skip(s);
+        return hcl_scan_blank(s, false) && value_parse(p, item, depth);
     }
     item->kind = HCL_BLOCK;
-    while (scan_peek(s) != '{')
+    while (hcl_scan_peek(s) != '{')
         if (!label_parse(p, item))
             return false;
-    scan_skip(s);
+    hcl_scan_skip(s);
     return depth_check(p, depth + 1) && body_parse(p, item, depth + 1);
 }
 
 /* Behind an item: HCL wants a line end, and in a block of one line its closing brace. */
 static bool item_end(struct parser *p, const struct hcl_node *item, bool one_line)
 {
-    struct scan *s = &p->scan;
-    if (!scan_blank(s, false))
+    struct hcl_scan *s = &p->scan;
+    if (!hcl_scan_blank(s, false))
         return false;
-    const int c = scan_peek(s);
+    const int c = hcl_scan_peek(s);
     if (one_line && item->kind == HCL_BLOCK)
-        return scan_fail(s, item->at, "a block inside a block must stand on its own line");
+        return hcl_scan_fail(s, item->at, "a block inside a block must stand on its own line");
     if (one_line ? c == '}' : c < 0 || c == '\n')
         return true;
-    return scan_fail(s, scan_pos(s),
-                     one_line ? "a block of one line holds one attribute"
-                              : "a line end must stand here");
+    return hcl_scan_fail(s, hcl_scan_pos(s),
+                         one_line ? "a block of one line holds one attribute"
+                                  : "a line end must stand here");
 }
 
 static bool body_parse(struct parser *p, struct hcl_node *block, unsigned depth)
 {
-    struct scan *s = &p->scan;
+    struct hcl_scan *s = &p->scan;
     struct chain items = { block, NULL };
     const bool is_root = !block->key;
-    if (!scan_blank(s, false))
+    if (!hcl_scan_blank(s, false))
         return false;
-    const bool one_line = !is_root && scan_peek(s) != '\n';
+    const bool one_line = !is_root && hcl_scan_peek(s) != '\n';
     for (;;) {
-        if (!scan_blank(s, true))
+        if (!hcl_scan_blank(s, true))
             return false;
-        if (scan_peek(s) < 0 && is_root)
+        if (hcl_scan_peek(s) < 0 && is_root)
             return true;
-        if (scan_peek(s) < 0)
-            return scan_fail(s, block->at, "block \"%.60s\" is never closed", block->key);
-        if (scan_peek(s) == '}' && !is_root)
+        if (hcl_scan_peek(s) < 0)
+            return hcl_scan_fail(s, block->at, "block \"%.60s\" is never closed", block->key);
+        if (hcl_scan_peek(s) == '}' && !is_root)
             break;
         struct hcl_node *item;
         if (!node_add(p, &items, &item) || !item_parse(p, item, depth) ||
             !key_check(p, block, item) || !item_end(p, item, one_line))
             return false;
     }
-    scan_skip(s);
+    hcl_scan_skip(s);
     return true;
 }
 
-static char *name_shorten(struct arena *arena, const char *name)
+static char *name_shorten(struct hcl_arena *arena, const char *name)
 {
     const size_t len = strlen(name);
     if (len <= NAME_BYTES_MAX)
-        return arena_text(arena, name, len);
+        return hcl_arena_text(arena, name, len);
     char text[NAME_BYTES_MAX + 1];
     (void)snprintf(text, sizeof text, "...%s", name + len - (NAME_BYTES_MAX - 3));
-    return arena_text(arena, text, strlen(text));
+    return hcl_arena_text(arena, text, strlen(text));
 }
 
 bool hcl_parse(const char *name, struct view text, struct hcl **out, struct err *err)
 {
     CLEANUP(hcl_freep) struct hcl *tree = mem_new(struct hcl);
     tree->name = name_shorten(&tree->arena, name);
-    tree->root = arena_take(&tree->arena, sizeof *tree->root);
+    tree->root = hcl_arena_take(&tree->arena, sizeof *tree->root);
     *tree->root = (struct hcl_node){ .kind = HCL_BLOCK, .at = { 1, 1 }, .key_at = { 1, 1 } };
     const uint8_t *start = text.data ? text.data : (const uint8_t *)"";
     struct parser p = { .scan = { .at = start,
@@ -290,8 +293,9 @@ bool hcl_parse(const char *name, struct view text, struct hcl **out, struct err 
                                   .arena = &tree->arena,
                                   .err = err } };
     if (text.len > HCL_BYTES_MAX)
-        return scan_fail(&p.scan, tree->root->at, "text is longer than %u bytes", HCL_BYTES_MAX);
-    if (!scan_check_bytes(&p.scan) || !body_parse(&p, tree->root, 0))
+        return hcl_scan_fail(&p.scan, tree->root->at, "text is longer than %u bytes",
+                             HCL_BYTES_MAX);
+    if (!hcl_scan_check_bytes(&p.scan) || !body_parse(&p, tree->root, 0))
         return false;
     *out = STEAL(tree);
     return true;
@@ -301,7 +305,7 @@ void hcl_free(struct hcl *tree)
 {
     if (!tree)
         return;
-    arena_fini(&tree->arena);
+    hcl_arena_fini(&tree->arena);
     free(tree);
 }
 

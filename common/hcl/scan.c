@@ -11,7 +11,7 @@
 #define TEMPLATE_DEPTH_MAX 32 /* quotes and braces inside each other in one string */
 #define NUMBER_BYTES_MAX   64 /* no number in a configuration needs more digits */
 
-bool scan_fail(struct scan *s, struct hcl_pos pos, const char *fmt, ...)
+bool hcl_scan_fail(struct hcl_scan *s, struct hcl_pos pos, const char *fmt, ...)
 {
     char reason[160];
     va_list args;
@@ -28,13 +28,13 @@ static bool is_letter(int c)
 }
 static bool is_name(int c) { return is_letter(c) || is_digit(c) || c == '-'; }
 
-static bool ahead_is(const struct scan *s, const char *text)
+static bool ahead_is(const struct hcl_scan *s, const char *text)
 {
     const size_t len = strlen(text);
     return (size_t)(s->end - s->at) >= len && memcmp(s->at, text, len) == 0;
 }
 
-static void line_end_take(struct scan *s)
+static void line_end_take(struct hcl_scan *s)
 {
     s->at++;
     s->line++;
@@ -46,11 +46,11 @@ static size_t sequence_bytes(uint8_t lead)
     return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-bool scan_check_bytes(struct scan *s)
+bool hcl_scan_check_bytes(struct hcl_scan *s)
 {
     if (utf8_is_valid(view_of(s->at, (size_t)(s->end - s->at))))
         return true;
-    struct scan look = *s;
+    struct hcl_scan look = *s;
     while (look.at < look.end) {
         const size_t len = sequence_bytes(*look.at);
         const size_t left = (size_t)(look.end - look.at);
@@ -61,16 +61,16 @@ bool scan_check_bytes(struct scan *s)
         else
             look.at += len;
     }
-    return scan_fail(s, scan_pos(&look), "a byte that is not UTF-8 text");
+    return hcl_scan_fail(s, hcl_scan_pos(&look), "a byte that is not UTF-8 text");
 }
 
-static bool comment_take(struct scan *s)
+static bool comment_take(struct hcl_scan *s)
 {
-    const struct hcl_pos start = scan_pos(s);
+    const struct hcl_pos start = hcl_scan_pos(s);
     s->at += 2;
     while (!ahead_is(s, "*/")) {
         if (s->at == s->end)
-            return scan_fail(s, start, "comment is never closed");
+            return hcl_scan_fail(s, start, "comment is never closed");
         if (*s->at == '\n')
             line_end_take(s);
         else
@@ -80,16 +80,16 @@ static bool comment_take(struct scan *s)
     return true;
 }
 
-bool scan_blank(struct scan *s, bool lines)
+bool hcl_scan_blank(struct hcl_scan *s, bool lines)
 {
     for (;;) {
-        const int c = scan_peek(s);
+        const int c = hcl_scan_peek(s);
         if (c == '\n' && lines) {
             line_end_take(s);
         } else if (c == ' ' || c == '\t' || (c == '\r' && ahead_is(s, "\r\n"))) {
             s->at++;
         } else if (c == '#' || ahead_is(s, "//")) {
-            while (scan_peek(s) >= 0 && *s->at != '\n')
+            while (hcl_scan_peek(s) >= 0 && *s->at != '\n')
                 s->at++;
         } else if (ahead_is(s, "/*")) {
             if (!comment_take(s))
@@ -100,60 +100,60 @@ bool scan_blank(struct scan *s, bool lines)
     }
 }
 
-const char *scan_name(struct scan *s)
+const char *hcl_scan_name(struct hcl_scan *s)
 {
     const uint8_t *start = s->at;
-    if (!is_letter(scan_peek(s)))
+    if (!is_letter(hcl_scan_peek(s)))
         return NULL;
-    while (is_name(scan_peek(s)))
+    while (is_name(hcl_scan_peek(s)))
         s->at++;
-    return arena_text(s->arena, start, (size_t)(s->at - start));
+    return hcl_arena_text(s->arena, start, (size_t)(s->at - start));
 }
 
-static unsigned digits_take(struct scan *s)
+static unsigned digits_take(struct hcl_scan *s)
 {
     const uint8_t *start = s->at;
-    while (is_digit(scan_peek(s)))
+    while (is_digit(hcl_scan_peek(s)))
         s->at++;
     return (unsigned)(s->at - start);
 }
 
-bool scan_number(struct scan *s, const char **out)
+bool hcl_scan_number(struct hcl_scan *s, const char **out)
 {
-    const struct hcl_pos pos = scan_pos(s);
+    const struct hcl_pos pos = hcl_scan_pos(s);
     const uint8_t *start = s->at;
-    if (scan_peek(s) == '-')
+    if (hcl_scan_peek(s) == '-')
         s->at++;
     bool ok = digits_take(s) > 0;
-    if (ok && scan_peek(s) == '.') {
+    if (ok && hcl_scan_peek(s) == '.') {
         s->at++;
         ok = digits_take(s) > 0;
     }
-    if (ok && (scan_peek(s) == 'e' || scan_peek(s) == 'E')) {
+    if (ok && (hcl_scan_peek(s) == 'e' || hcl_scan_peek(s) == 'E')) {
         s->at++;
-        if (scan_peek(s) == '+' || scan_peek(s) == '-')
+        if (hcl_scan_peek(s) == '+' || hcl_scan_peek(s) == '-')
             s->at++;
         ok = digits_take(s) > 0;
     }
-    if (!ok || is_name(scan_peek(s)) || scan_peek(s) == '.')
-        return scan_fail(s, pos, "not a number (durations and sizes are quoted: \"15s\")");
+    if (!ok || is_name(hcl_scan_peek(s)) || hcl_scan_peek(s) == '.')
+        return hcl_scan_fail(s, pos, "not a number (durations and sizes are quoted: \"15s\")");
     if (s->at - start > NUMBER_BYTES_MAX)
-        return scan_fail(s, pos, "number has more than %d characters", NUMBER_BYTES_MAX);
-    *out = arena_text(s->arena, start, (size_t)(s->at - start));
+        return hcl_scan_fail(s, pos, "number has more than %d characters", NUMBER_BYTES_MAX);
+    *out = hcl_arena_text(s->arena, start, (size_t)(s->at - start));
     return true;
 }
 
 /* Where the string that starts at the quote ends; the quote that ends it is `*out_end`. */
-static bool quoted_span(struct scan *s, const uint8_t **out_end)
+static bool quoted_span(struct hcl_scan *s, const uint8_t **out_end)
 {
-    const struct hcl_pos start = scan_pos(s);
+    const struct hcl_pos start = hcl_scan_pos(s);
     char open[TEMPLATE_DEPTH_MAX] = { '"' };
     unsigned depth = 1;
-    struct scan look = *s;
+    struct hcl_scan look = *s;
     for (look.at++; depth > 0; look.at++) {
-        const int c = scan_peek(&look);
+        const int c = hcl_scan_peek(&look);
         if (c < 0 || c == '\n')
-            return scan_fail(s, start, "string is not closed on its line");
+            return hcl_scan_fail(s, start, "string is not closed on its line");
         const bool in_text = open[depth - 1] == '"';
         char opens = 0;
         if (c == '"' && in_text)
@@ -169,7 +169,8 @@ static bool quoted_span(struct scan *s, const uint8_t **out_end)
         else if (!in_text && (c == '"' || c == '{'))
             opens = (char)c;
         if (opens && depth == TEMPLATE_DEPTH_MAX)
-            return scan_fail(s, start, "template is nested more than %d deep", TEMPLATE_DEPTH_MAX);
+            return hcl_scan_fail(s, start, "template is nested more than %d deep",
+                                 TEMPLATE_DEPTH_MAX);
         if (opens)
             open[depth++] = opens;
     }
@@ -177,18 +178,18 @@ static bool quoted_span(struct scan *s, const uint8_t **out_end)
     return true;
 }
 
-bool scan_quoted(struct scan *s, const char **out, bool *has_template)
+bool hcl_scan_quoted(struct hcl_scan *s, const char **out, bool *has_template)
 {
     const uint8_t *end;
     if (!quoted_span(s, &end))
         return false;
-    struct hcl_pos start = scan_pos(s);
+    struct hcl_pos start = hcl_scan_pos(s);
     const struct view raw = view_of(s->at + 1, (size_t)(end - s->at) - 1);
-    char *text = arena_take(s->arena, raw.len + 1);
-    struct template_fault fault;
-    if (!template_unescape(raw, true, text, has_template, &fault)) {
+    char *text = hcl_arena_take(s->arena, raw.len + 1);
+    struct hcl_template_fault fault;
+    if (!hcl_template_unescape(raw, true, text, has_template, &fault)) {
         start.col += 1 + (uint32_t)fault.offset;
-        return scan_fail(s, start, "%s", fault.reason);
+        return hcl_scan_fail(s, start, "%s", fault.reason);
     }
     *out = text;
     s->at = end + 1;
@@ -199,7 +200,7 @@ struct line {
     const uint8_t *start, *text, *end, *next; /* text: after the indent; end: before the line end */
 };
 
-static struct line line_at(const struct scan *s, const uint8_t *at)
+static struct line line_at(const struct hcl_scan *s, const uint8_t *at)
 {
     struct line l = { .start = at, .text = at };
     const uint8_t *stop = memchr(at, '\n', (size_t)(s->end - at));
@@ -224,7 +225,7 @@ static bool line_is_marker(struct line l, const char *marker)
 }
 
 /* The lines from `start` to `stop` less the indent that all lines with text share. */
-static void dedented_put(struct buf *out, const struct scan *s, const uint8_t *start,
+static void dedented_put(struct buf *out, const struct hcl_scan *s, const uint8_t *start,
                          const uint8_t *stop)
 {
     size_t shared = SIZE_MAX;
@@ -238,7 +239,7 @@ static void dedented_put(struct buf *out, const struct scan *s, const uint8_t *s
 }
 
 /* Takes lines up to the marker's; `*out_end` is where that line starts. */
-static bool heredoc_take(struct scan *s, const char *marker, struct hcl_pos start,
+static bool heredoc_take(struct hcl_scan *s, const char *marker, struct hcl_pos start,
                          const uint8_t **out_end)
 {
     for (;;) {
@@ -249,24 +250,24 @@ static bool heredoc_take(struct scan *s, const char *marker, struct hcl_pos star
             return true;
         }
         if (l.next == s->end)
-            return scan_fail(s, start, "heredoc is never closed by a line with its marker");
+            return hcl_scan_fail(s, start, "heredoc is never closed by a line with its marker");
         s->at = l.end;
         line_end_take(s);
     }
 }
 
-bool scan_heredoc(struct scan *s, const char **out, bool *has_template)
+bool hcl_scan_heredoc(struct hcl_scan *s, const char **out, bool *has_template)
 {
-    const struct hcl_pos start = scan_pos(s);
+    const struct hcl_pos start = hcl_scan_pos(s);
     s->at += 2;
-    const bool dedent = scan_peek(s) == '-';
+    const bool dedent = hcl_scan_peek(s) == '-';
     if (dedent)
         s->at++;
-    const char *marker = scan_name(s);
+    const char *marker = hcl_scan_name(s);
     if (ahead_is(s, "\r\n"))
         s->at++;
-    if (!marker || scan_peek(s) != '\n')
-        return scan_fail(s, start, "heredoc needs a marker and a line end after <<");
+    if (!marker || hcl_scan_peek(s) != '\n')
+        return hcl_scan_fail(s, start, "heredoc needs a marker and a line end after <<");
     line_end_take(s);
     const uint8_t *first = s->at, *end;
     if (!heredoc_take(s, marker, start, &end))
@@ -276,10 +277,10 @@ bool scan_heredoc(struct scan *s, const char **out, bool *has_template)
         dedented_put(&lines, s, first, end);
     else
         buf_put(&lines, view_of(first, (size_t)(end - first)));
-    char *text = arena_take(s->arena, lines.len + 1);
-    struct template_fault fault;
-    if (!template_unescape(buf_view(&lines), false, text, has_template, &fault))
-        return scan_fail(s, start, "%s", fault.reason);
+    char *text = hcl_arena_take(s->arena, lines.len + 1);
+    struct hcl_template_fault fault;
+    if (!hcl_template_unescape(buf_view(&lines), false, text, has_template, &fault))
+        return hcl_scan_fail(s, start, "%s", fault.reason);
     *out = text;
     return true;
 }

@@ -70,14 +70,15 @@ static size_t utf8_put(char *out, uint32_t code)
     return forms[f].len;
 }
 
-static bool fault_set(struct template_fault *fault, size_t offset, const char *reason)
+static bool fault_set(struct hcl_template_fault *fault, size_t offset, const char *reason)
 {
-    *fault = (struct template_fault){ offset, reason };
+    *fault = (struct hcl_template_fault){ offset, reason };
     return false;
 }
 
 /* \uNNNN or \UNNNNNNNN at `*at`; moves it behind. */
-static bool code_unescape(struct view raw, size_t *at, uint32_t *out, struct template_fault *fault)
+static bool code_unescape(struct view raw, size_t *at, uint32_t *out,
+                          struct hcl_template_fault *fault)
 {
     const size_t digits = raw.data[*at + 1] == 'u' ? 4 : 8;
     uint32_t code = 0;
@@ -99,7 +100,7 @@ static bool code_unescape(struct view raw, size_t *at, uint32_t *out, struct tem
 
 /* The backslash escape at `*at`; moves both behind. */
 static bool backslash_undo(struct view raw, size_t *at, char **out, bool in_template,
-                           struct template_fault *fault)
+                           struct hcl_template_fault *fault)
 {
     static const char from[] = "nrt\"\\", to[] = "\n\r\t\"\\";
     const uint8_t c = *at + 1 < raw.len ? raw.data[*at + 1] : 0;
@@ -122,8 +123,8 @@ static bool backslash_undo(struct view raw, size_t *at, char **out, bool in_temp
     return true;
 }
 
-bool template_unescape(struct view raw, bool quoted, char *out, bool *has_template,
-                       struct template_fault *fault)
+bool hcl_template_unescape(struct view raw, bool quoted, char *out, bool *has_template,
+                           struct hcl_template_fault *fault)
 {
     *has_template = has_open(raw, quoted);
     for (size_t i = 0; i < raw.len;) {
@@ -158,15 +159,16 @@ static struct view trimmed(struct view t)
 }
 
 static void part_take(struct view *rest, size_t len, struct view text, bool is_reference,
-                      struct template_part *out)
+                      struct hcl_template_part *out)
 {
-    *out = (struct template_part){ is_reference, text };
+    *out = (struct hcl_template_part){ is_reference, text };
     *rest = view_of(rest->data + len, rest->len - len);
 }
 
-bool template_next(struct view *rest, struct template_part *out, struct template_fault *fault)
+bool hcl_template_next(struct view *rest, struct hcl_template_part *out,
+                       struct hcl_template_fault *fault)
 {
-    *fault = (struct template_fault){ 0 };
+    *fault = (struct hcl_template_fault){ 0 };
     if (rest->len == 0)
         return false;
     if (is_escape(*rest, 0)) {

@@ -7,10 +7,10 @@
 static void splits(const char *text, const char *joined)
 {
     struct view rest = view_str(text);
-    struct template_part part;
-    struct template_fault fault;
+    struct hcl_template_part part;
+    struct hcl_template_fault fault;
     CLEANUP(buf_fini) struct buf out = { 0 };
-    while (template_next(&rest, &part, &fault)) {
+    while (hcl_template_next(&rest, &part, &fault)) {
         buf_put_str(&out, part.is_reference ? "<" : "");
         buf_put(&out, part.text);
         buf_put_str(&out, part.is_reference ? ">" : "");
@@ -41,11 +41,11 @@ Test(template, a_fault_of_an_escape_says_where)
 {
     char out[16];
     bool has_template;
-    struct template_fault fault;
-    cr_assert_not(template_unescape(view_str("ab\\q"), true, out, &has_template, &fault));
+    struct hcl_template_fault fault;
+    cr_assert_not(hcl_template_unescape(view_str("ab\\q"), true, out, &has_template, &fault));
     cr_assert_eq(fault.offset, 2);
-    cr_assert_not(template_unescape(view_str("ab\\"), true, out, &has_template, &fault));
+    cr_assert_not(hcl_template_unescape(view_str("ab\\"), true, out, &has_template, &fault));
     cr_assert_eq(fault.offset, 2);
-    cr_assert(template_unescape(view_str("ab\\q"), false, out, &has_template, &fault));
+    cr_assert(hcl_template_unescape(view_str("ab\\q"), false, out, &has_template, &fault));
     cr_assert_str_eq(out, "ab\\q");
 }

@@ -15,9 +15,9 @@ static void walk(const struct hcl_node *node)
             assert(hcl_put_text(&out, view_str(n->text), &err));
             buf_fini(&out);
             struct view rest = view_str(n->text);
-            struct template_part part;
-            struct template_fault fault;
-            while (template_next(&rest, &part, &fault))
+            struct hcl_template_part part;
+            struct hcl_template_fault fault;
+            while (hcl_template_next(&rest, &part, &fault))
                 assert(part.text.len <= strlen(n->text));
         }
         walk(n);
