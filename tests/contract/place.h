@@ -1,0 +1,36 @@
+/* place.h - a fresh place for one contract case, and calls that must succeed or fail in one way.
+ *
+ * Only for the suites in this directory. Every helper asserts. */
+#pragma once
+#include "tests/contract/store_contract.h"
+
+struct place {
+    const struct contract_store *b;
+    void *raw;
+    struct store *store;
+};
+
+#define PLACE(b) CLEANUP(place_close) struct place p = place_open(b)
+#define NEEDS(b, what)                     \
+    do {                                   \
+        if (((b)->features & (what)) == 0) \
+            cr_skip_test("not offered");   \
+    } while (0)
+
+/** A place with one handle; closed and removed by place_close. */
+struct place place_open(const struct contract_store *b);
+void place_close(struct place *p);
+
+/** A deadline far enough for any backend, and one that is over. */
+struct deadline soon(void);
+struct deadline past(void);
+
+/** Calls on the register that must succeed. */
+struct store_version create(struct store *s, const char *name, const char *text);
+struct store_version replace(struct store *s, const char *name, struct store_version seen,
+                             const char *text);
+struct store_version expect(struct store *s, const char *name, const char *text);
+
+/** Asserts a failure of this kind. */
+void expect_fail(bool good, const struct err *err, enum err_kind kind);
+void expect_absent(struct store *s, const char *name);
