@@ -14,7 +14,10 @@ struct hcl_scan {
     struct err *err;         /* borrowed */
 };
 
+/** The next byte, not taken; -1 at the end. */
 static inline int hcl_scan_peek(const struct hcl_scan *s) { return s->at < s->end ? *s->at : -1; }
+
+/** Where the next byte stands. */
 static inline struct hcl_pos hcl_scan_pos(const struct hcl_scan *s)
 {
     return (struct hcl_pos){ s->line, (uint32_t)(s->at - s->line_start) + 1 };

@@ -16,10 +16,10 @@ struct config_texts {
 
 enum config_flags { CONFIG_REQUIRED = 1 };
 
-typedef char *config_c_TEXT; /* NUL-terminated, never NULL; "" is unset */
-typedef struct config_texts config_c_TEXTS;
-typedef int64_t config_c_MS;
-#define CONFIG_MEMBER(b, key, member, type, flags, initial, min, max, doc) config_c_##type member;
+#define CONFIG_C_TEXT                                                      char * /* NUL-terminated, never NULL; "" is unset */
+#define CONFIG_C_TEXTS                                                     struct config_texts
+#define CONFIG_C_MS                                                        int64_t
+#define CONFIG_MEMBER(b, key, member, type, flags, initial, min, max, doc) CONFIG_C_##type member;
 #define CONFIG_MEMBERS(block, rows, doc) \
     struct {                             \
         bool is_present;                 \
