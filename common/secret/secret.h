@@ -21,8 +21,8 @@ struct secret *secret_random(size_t len);
 /** Moves `len` bytes (at most SECRET_MAX, asserted) into a secret; the source is wiped. */
 struct secret *secret_take_bytes(void *bytes, size_t len);
 
-/** As secret_take_bytes; the buffer is wiped, freed and empty afterwards. Bytes that the buffer left
- *  behind when it grew are not reached: reserve its size first. */
+/** As secret_take_bytes; the buffer is wiped, freed and empty afterwards. Bytes that the buffer
+ * left behind when it grew are not reached: reserve its size first. */
 struct secret *secret_take_buf(struct buf *bytes);
 
 /** A secret of `len` zeroed bytes that `fill` writes. Errors: those of `fill`, and INVALID when

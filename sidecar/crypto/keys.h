@@ -2,7 +2,8 @@
  *
  * An agent's data key is random; everything is keyed by subkeys derived from it, one for each
  * purpose, so that no two uses share a key. Any thread may call; nothing here allocates except into
- * a `struct buf`. Algorithms: XChaCha20-Poly1305 (random 24-byte nonces), BLAKE2b-256, BLAKE2b KDF. */
+ * a `struct buf`. Algorithms: XChaCha20-Poly1305 (random 24-byte nonces), BLAKE2b-256, BLAKE2b KDF.
+ */
 #pragma once
 #include <stdint.h>
 
@@ -32,9 +33,9 @@ static inline void agent_keys_freep(struct agent_keys **keys)
     *keys = NULL;
 }
 
+typedef bool agent_keys_run_fn(void *arg, struct err *err);
 /** Runs `run(arg)` with the keys held readable, so that calls inside it, on any thread, do not pay
  *  for unlocking. Returns what `run` returns. */
-typedef bool agent_keys_run_fn(void *arg, struct err *err);
 MUST_USE bool agent_keys_hold(const struct agent_keys *keys, agent_keys_run_fn *run, void *arg,
                               struct err *err);
 
@@ -53,8 +54,8 @@ MUST_USE bool agent_keys_open(const struct agent_keys *keys, struct view ad, str
 void agent_keys_hash(const struct agent_keys *keys, enum subkey purpose, struct view bytes,
                      uint8_t out[CRYPTO_HASH_BYTES]);
 
-/** The same, of what is put piece by piece. One owner, one thread. */
 struct keyed_hash;
+/** The same hash, of what is put piece by piece. One owner, one thread. */
 struct keyed_hash *keyed_hash_new(const struct agent_keys *keys, enum subkey purpose);
 void keyed_hash_put(struct keyed_hash *hash, struct view bytes);
 /** Gives the hash; only keyed_hash_free is legal afterwards. */
