@@ -44,7 +44,7 @@ struct exit_record {
     char message[SHIM_TEXT_MAX + 1];
 };
 
-#define EXIT_RECORD_BYTES 302
+#define EXIT_RECORD_BYTES 288
 
 /** The record's bytes; the same record gives the same bytes. */
 void exit_record_encode(const struct exit_record *rec, uint8_t out[EXIT_RECORD_BYTES]);
