@@ -1,6 +1,7 @@
 #include "sidecar/observe/observe.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 Test(observe, each_row_shows_its_own_number)
