@@ -14,8 +14,10 @@
 #define RECORD_NAME_MAX       512
 #define RECORD_INSTANCE_BYTES 16
 #define RECORD_NONCE_BYTES    16
-#define RECORD_WRAPPED_MAX    256 /* bytes of the wrapped data key */
+#define RECORD_WRAPPED_BYTES  84 /* the wrapped data key (KEYRING_WRAPPED_BYTES) */
 #define RECORD_MAC_BYTES      32
+#define RECORD_TTL_MIN_MS     1000
+#define RECORD_TTL_MAX_MS     86400000
 #define RECORD_NUMBER_MAX     ((INT64_C(1) << 53) - 1) /* what every JSON reader keeps exact */
 
 /* Who holds the lease. Only `instance` decides anything: it is random for each process. */
@@ -44,9 +46,8 @@ struct record {
     bool has_head;
     struct record_head head;
     struct record_holder holder;
-    uint8_t nonce[RECORD_NONCE_BYTES]; /* of this write: recognises it after a lost reply */
-    uint8_t wrapped_key[RECORD_WRAPPED_MAX];
-    size_t wrapped_key_len;
+    uint8_t nonce[RECORD_NONCE_BYTES];         /* of this write: recognises it after a lost reply */
+    uint8_t wrapped_key[RECORD_WRAPPED_BYTES]; /* drawn with the first record, then kept */
     char config_digest[129];   /* hex or empty: the holder's effective configuration */
     char artifact_digest[129]; /* hex or empty: what was verified before the start */
     char accessor[513];        /* sealed by the holder, or empty: its Vault token's accessor */
