@@ -35,6 +35,11 @@ MUST_USE bool secret_make(size_t len, secret_fill_fn *fill, void *arg, struct se
 MUST_USE bool secret_read_file(int dir_fd, const char *path, size_t max, struct secret **out,
                                struct err *err);
 
+/** The same from an open file (borrowed) whose owner and mode the caller has checked; `path` is for
+ *  messages. Errors: as secret_read_file. */
+MUST_USE bool secret_read_fd(int fd, const char *path, size_t max, struct secret **out,
+                             struct err *err);
+
 /** Runs `use` with the bytes; they are unreadable again when the last user has returned. Legal
  *  inside itself and on several threads at once: inside an outer use it costs nothing. Errors:
  *  those of `use`. */
