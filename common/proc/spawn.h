@@ -21,8 +21,7 @@
     X(SESSION, 2, "start a session")                            \
     X(DESCRIPTORS, 3, "arrange descriptors")                    \
     X(SIGNALS, 4, "reset signals")                              \
-    X(EXEC, 5, "execute")                                       \
-    X(LOST, 6, "answer before it died")
+    X(EXEC, 5, "execute")
 #define PROC_STAGE_HOOK 16 /* the hook's own stages start here */
 
 #define PROC_STAGE_ENUM(stage, number, text) PROC_STAGE_##stage = (number),

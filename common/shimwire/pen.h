@@ -24,7 +24,8 @@ void pen_raw(struct pen *pen, const void *bytes, size_t len);
  *  `max` bytes; what is not UTF-8, and control characters, become '?'. Returns the length. */
 size_t text_clean(char *out, size_t max, struct view text);
 
+#define FNV_START UINT64_C(14695981039346656037)
+
 /** FNV-1a, 64 bits, started from `hash` (FNV_START for the first piece). Finds damage, not forgery.
  */
-#define FNV_START UINT64_C(14695981039346656037)
 uint64_t fnv_add(uint64_t hash, struct view bytes);
