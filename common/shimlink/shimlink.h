@@ -11,7 +11,7 @@
 #include "common/base/fd.h"
 
 struct loop;
-struct shim_msg; /* common/shimwire/msg.h */
+struct shim_msg;
 struct shimlink;
 
 /* Messages that the kernel does not take at once are kept, at most this many: a shim that reads
@@ -28,14 +28,15 @@ struct shimlink_events {
     void *arg;
 };
 
-/** A link over `socket` (a connected SOCK_SEQPACKET, ours now). Messages may arrive from the
- *  next turn of the loop on. */
-struct shimlink *shimlink_new(struct loop *loop, struct fd socket,
+/** A link over `socket` (a connected SOCK_SEQPACKET, ours now). `direction` is what we may be told:
+ *  SHIM_TELLS_DRIVER or SHIM_TELLS_SIDECAR; anything else closes the link. Messages may arrive from
+ *  the next turn of the loop on. */
+struct shimlink *shimlink_new(struct loop *loop, struct fd socket, unsigned direction,
                               const struct shimlink_events *events);
 
-/** Connects to the shim that listens at `path`, without blocking; only a peer of uid 0 or our own
- *  is accepted. Errors: NOT_FOUND nobody listens there; UNAVAILABLE its queue is full, try again;
- *  DENIED foreign peer; INVALID path longer than a socket path may be; SYSTEM. */
+/** Connects as a driver to the shim that listens at `path`, without blocking; only a peer of uid 0
+ * or our own is accepted. Errors: NOT_FOUND nobody listens there; UNAVAILABLE its queue is full,
+ * try again; DENIED foreign peer; INVALID path longer than a socket path may be; SYSTEM. */
 MUST_USE bool shimlink_open(struct loop *loop, const char *path,
                             const struct shimlink_events *events, struct shimlink **out,
                             struct err *err);
