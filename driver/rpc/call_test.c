@@ -58,8 +58,8 @@ static void init(struct app *app)
 {
     memset(app, 0, sizeof(*app));
     world_init(&app->w);
-    world_serve(&app->w, &(struct rpc_server_spec){ methods, sizeof(methods) / sizeof(*methods),
-                                                    app, NULL });
+    world_serve(&app->w,
+                &(struct rpc_server_spec){ methods, sizeof(methods) / sizeof(*methods), app });
 }
 
 Test(call, cuts_a_long_status_text)

@@ -36,8 +36,7 @@ static const struct rpc_method methods[] = {
 static void init(struct world *w)
 {
     world_init(w);
-    world_serve(w,
-                &(struct rpc_server_spec){ methods, sizeof(methods) / sizeof(*methods), w, NULL });
+    world_serve(w, &(struct rpc_server_spec){ methods, sizeof(methods) / sizeof(*methods), w });
 }
 
 Test(client, says_when_nobody_listens)

@@ -152,8 +152,6 @@ static void call_gone(struct rpc_call *call)
     server->call_count--;
     if (server->is_stopping)
         check_stopped(server);
-    else if (server->call_count == 0 && server->spec.on_idle != NULL)
-        server->spec.on_idle(server->spec.arg);
 }
 
 static void refuse_unknown(struct rpc_call *call)

@@ -29,8 +29,6 @@ struct rpc_server_spec {
     const struct rpc_method *methods; /* static */
     size_t count;
     void *arg; /* of every handler */
-    /* The last open call has ended: a moment to give memory back. May be NULL. */
-    void (*on_idle)(void *arg);
 };
 
 /** Serves every connection that `listener` (ours now) accepts from uid 0 or our own uid; others
@@ -45,7 +43,7 @@ void rpc_server_stop(struct rpc_server *server, int64_t grace_ms, void (*on_done
 /** After rpc_server_stop has completed. NULL is fine. */
 void rpc_server_free(struct rpc_server *server);
 
-/** Calls that are not over. */
+/** Calls that are open, or whose answer has not left yet. */
 size_t rpc_server_calls(const struct rpc_server *server);
 
 struct rpc_hold {

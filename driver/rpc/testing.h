@@ -34,6 +34,7 @@ struct seen { /* what a request has told */
     int quit_after; /* messages; 0: quit at the end */
 };
 
+/** The guard: a test that waits for ever fails. */
 static inline void world_timeout(void *arg)
 {
     (void)arg;
