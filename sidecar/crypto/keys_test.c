@@ -66,9 +66,9 @@ Test(keys, derivation_and_hash_are_what_the_format_says)
 {
     CLEANUP(agent_keys_freep) struct agent_keys *keys = fixed_keys(0);
     static const char *const golden[SUBKEY_COUNT] = {
-        [SUBKEY_CHUNK_ID] = "GOLDEN_CHUNK_ID",
-        [SUBKEY_RECORD_MAC] = "GOLDEN_RECORD_MAC",
-        [SUBKEY_ROOT_HASH] = "GOLDEN_ROOT_HASH",
+        [SUBKEY_CHUNK_ID] = "77bcb47568b9da1f85f5842f3230c4ff4cddea44f7dc82249de49e90cbddb296",
+        [SUBKEY_RECORD_MAC] = "c4cb69d28c124ce5af1a0c462f3c6a3618305c9341ab6eee04e3fcef7cd55c80",
+        [SUBKEY_ROOT_HASH] = "d9b3408f23d8478080cb072f5bf0db8f1e25a5161e4e8ad4803278f39ec627bf",
     };
     for (int purpose = SUBKEY_CHUNK_ID; purpose < SUBKEY_COUNT; purpose++) {
         uint8_t hash[CRYPTO_HASH_BYTES];
@@ -84,7 +84,10 @@ Test(keys, sealed_bytes_of_the_past_still_open)
     CLEANUP(agent_keys_freep) struct agent_keys *keys = fixed_keys(0);
     uint8_t sealed[5 + CRYPTO_SEAL_BYTES], plain[5];
     struct err err = { 0 };
-    cr_assert(hex_decode(view_str("GOLDEN_SEALED"), sealed, sizeof(sealed), &err), "%s", err.msg);
+    cr_assert(hex_decode(view_str("49b165c5179906192d6d05eab8b11057486e6f8f316124efa2f2e99a5dced353"
+                                  "5fb93737fb6237f0ff7be1591d"),
+                         sealed, sizeof(sealed), &err),
+              "%s", err.msg);
     cr_assert(agent_keys_open(keys, view_str("ad"), view_of(sealed, sizeof(sealed)), plain, &err),
               "%s", err.msg);
     cr_assert_eq(memcmp(plain, "hello", 5), 0);
