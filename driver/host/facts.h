@@ -1,7 +1,7 @@
 /* facts.h - what this machine offers, as the fingerprint attributes Nomad shows for a node.
  *
- * Read from /proc and /sys below a root directory, so that a test owns the machine. Fast enough
- * for the loop (a few small files). */
+ * Read from /proc and /sys below a root directory, so that a test owns the machine; only the cgroup
+ * is always the real one. Fast enough for the loop (a few small files). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +17,6 @@ struct host_attr {
 struct host_facts {
     struct host_attr attrs[HOST_ATTR_MAX];
     size_t attr_count;
-    bool healthy;
-    const char *description; /* static text without counters: Nomad makes an event of a change */
     int64_t cores;
     int64_t core_mhz;     /* of one core; 0 when unknown */
     char cgroup_dir[256]; /* of this process in the v2 hierarchy, absolute; "" without one */

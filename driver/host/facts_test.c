@@ -1,0 +1,87 @@
+#include "driver/host/facts.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/own.h"
+
+static char root[] = "/tmp/facts-XXXXXX";
+
+static void put(const char *path, const char *text)
+{
+    struct err err = { 0 };
+    char *full = str_format("%s%s", root, path);
+    char *dir = str_copy_n(full, (size_t)(strrchr(full, '/') - full));
+    cr_assert(dir_make(dir, 0755, &err));
+    cr_assert(file_publish(-100, full, view_str(text), 0644, FILE_REPLACE, &err), "%s", err.msg);
+    free(dir);
+    free(full);
+}
+
+static const char *value(const struct host_facts *facts, const char *key)
+{
+    for (size_t i = 0; i < facts->attr_count; i++)
+        if (strcmp(facts->attrs[i].key, key) == 0)
+            return facts->attrs[i].value;
+    return NULL;
+}
+
+static void setup(void) { cr_assert_not_null(mkdtemp(root)); }
+
+static void teardown(void)
+{
+    struct err err = { 0 };
+    cr_assert(dir_remove_tree(root, &err));
+}
+
+TestSuite(facts, .init = setup, .fini = teardown);
+
+Test(facts, counts_cores_and_takes_the_base_speed)
+{
+    put("/proc/stat", "cpu  1 2\ncpu0 1\ncpu1 1\nintr 5\n");
+    put("/proc/cpuinfo", "processor\t: 0\ncpu MHz\t\t: 2100.123\n");
+    struct host_facts facts;
+    host_facts_read(root, &facts);
+    cr_assert_eq(facts.cores, 2);
+    cr_assert_eq(facts.core_mhz, 2100);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "3400000\n");
+    host_facts_read(root, &facts);
+    cr_assert_eq(facts.core_mhz, 3400);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/base_frequency", "2000000\n");
+    host_facts_read(root, &facts);
+    cr_assert_eq(facts.core_mhz, 2000);
+}
+
+Test(facts, what_cannot_be_read_is_absent)
+{
+    struct host_facts facts;
+    host_facts_read(root, &facts);
+    cr_assert_eq(facts.cores, 1);
+    cr_assert_eq(facts.core_mhz, 0);
+    cr_assert_str_eq(value(&facts, "driver.agent.pid_namespaces"), "");
+}
+
+Test(facts, pid_namespaces_need_the_capability)
+{
+    struct host_facts facts;
+    put("/proc/self/ns/pid_for_children", "");
+    put("/proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n");
+    host_facts_read(root, &facts);
+    cr_assert_str_eq(value(&facts, "driver.agent.pid_namespaces"), "true");
+    put("/proc/self/status", "Name:\tx\nCapEff:\t00000000000000ff\n");
+    host_facts_read(root, &facts);
+    cr_assert_str_eq(value(&facts, "driver.agent.pid_namespaces"), "");
+}
+
+Test(facts, this_machine_has_a_version_and_a_kernel)
+{
+    struct host_facts facts;
+    host_facts_read("", &facts);
+    cr_assert_str_eq(value(&facts, "driver.agent.version"), AGENT_VERSION);
+    cr_assert(strlen(value(&facts, "driver.agent.kernel")) > 0);
+    cr_assert_gt(facts.cores, 0);
+    for (size_t i = 0; i < facts.attr_count; i++)
+        cr_assert_eq(strncmp(facts.attrs[i].key, "driver.agent.", 13), 0);
+}

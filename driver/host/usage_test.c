@@ -1,0 +1,115 @@
+#include "driver/host/usage.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/own.h"
+
+static char root[] = "/tmp/usage-XXXXXX";
+static struct err err;
+
+static void put(const char *path, const char *text)
+{
+    char *full = str_format("%s%s", root, path);
+    char *dir = str_copy_n(full, (size_t)(strrchr(full, '/') - full));
+    cr_assert(dir_make(dir, 0755, &err));
+    cr_assert(file_publish(-100, full, view_str(text), 0644, FILE_REPLACE, &err), "%s", err.msg);
+    free(dir);
+    free(full);
+}
+
+static void setup(void) { cr_assert_not_null(mkdtemp(root)); }
+
+static void teardown(void) { cr_assert(dir_remove_tree(root, &err)); }
+
+TestSuite(usage, .init = setup, .fini = teardown);
+
+#define STAT(pid, name, parent, ticks, pages)                                                     \
+    pid " (" name ") S " parent " 1 1 0 -1 0 0 0 0 0 " ticks " " ticks " 0 0 20 0 1 0 5 9 " pages \
+        " 1\n"
+
+Test(usage, sums_the_process_and_its_descendants_only)
+{
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    put("/proc/31/stat", STAT("31", "evil ) S 1 (", "30", "100", "10"));
+    put("/proc/29/stat", STAT("29", "c", "31", "100", "10"));
+    put("/proc/32/stat", STAT("32", "other", "1", "100", "10"));
+    struct usage_raw raw;
+    cr_assert(usage_read(root, "", 30, &raw, &err), "%s", err.msg);
+    cr_assert_eq(raw.rss_bytes, 30 * sysconf(_SC_PAGESIZE));
+    cr_assert_eq(raw.user_ns, 300 * (1000000000 / sysconf(_SC_CLK_TCK)));
+    cr_assert_not(raw.has_cgroup_cpu || raw.has_cgroup_memory);
+}
+
+Test(usage, a_process_that_is_gone_is_not_found)
+{
+    struct usage_raw raw;
+    put("/proc/32/stat", STAT("32", "other", "1", "100", "10"));
+    put("/proc/33/stat", "33 (torn");
+    cr_assert_not(usage_read(root, "", 30, &raw, &err));
+    cr_assert_eq(err.kind, ERR_NOT_FOUND);
+}
+
+Test(usage, takes_from_the_cgroup_what_the_kernel_counts_there)
+{
+    char *cgroup = str_format("%s/cg", root);
+    put("/cg/cpu.stat", "usage_usec 30\nuser_usec 10\nsystem_usec 20\nnr_throttled 3\n"
+                        "throttled_usec 4\n");
+    put("/cg/memory.stat", "anon 4096\nfile 8192\n");
+    put("/cg/memory.current", "12288\n");
+    struct usage_raw raw;
+    cr_assert(usage_read(root, cgroup, 30, &raw, &err), "%s", err.msg);
+    cr_assert_eq(raw.user_ns, 10000);
+    cr_assert_eq(raw.system_ns, 20000);
+    cr_assert_eq(raw.throttled_periods, 3);
+    cr_assert_eq(raw.throttled_ns, 4000);
+    cr_assert_eq(raw.rss_bytes, 4096);
+    cr_assert_eq(raw.cache_bytes, 8192);
+    cr_assert_eq(raw.usage_bytes, 12288);
+    free(cgroup);
+}
+
+Test(usage, without_a_memory_controller_the_processes_are_summed)
+{
+    char *cgroup = str_format("%s/cg", root);
+    put("/cg/cpu.stat", "user_usec 10\nsystem_usec 20\n");
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    struct usage_raw raw;
+    cr_assert(usage_read(root, cgroup, 30, &raw, &err), "%s", err.msg);
+    cr_assert(raw.has_cgroup_cpu && !raw.has_cgroup_memory);
+    cr_assert_eq(raw.user_ns, 10000);
+    cr_assert_eq(raw.rss_bytes, 10 * sysconf(_SC_PAGESIZE));
+    free(cgroup);
+}
+
+Test(usage, rates_are_percent_of_one_core)
+{
+    const struct usage_raw before = { .at = { 0 }, .user_ns = 100, .system_ns = 0 };
+    const struct usage_raw now = { .at = { 1000000000 },
+                                   .user_ns = 500000100,
+                                   .system_ns = 250000000 };
+    struct usage got = usage_rate(&before, &now);
+    cr_assert_float_eq(got.user_percent, 50.0, 0.01);
+    cr_assert_float_eq(got.percent, 75.0, 0.01);
+    got = usage_rate(&now, &before);
+    cr_assert_float_eq(got.percent, 0.0, 0.01);
+    got = usage_rate(&now, &now);
+    cr_assert_float_eq(got.percent, 0.0, 0.01);
+}
+
+Test(usage, a_busy_process_of_this_machine_is_seen)
+{
+    struct usage_raw before, now;
+    cr_assert(usage_read("", "", getpid(), &before, &err), "%s", err.msg);
+    cr_assert_gt(before.rss_bytes, 0);
+    volatile uint64_t sink = 0;
+    const struct mono start = mono_now();
+    while (mono_diff_us(mono_now(), start) < 200000)
+        sink++;
+    cr_assert(usage_read("", "", getpid(), &now, &err));
+    cr_assert_gt(usage_rate(&before, &now).percent, 20.0);
+}
