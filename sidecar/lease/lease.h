@@ -16,7 +16,8 @@
 #define LEASE_TTL_MS        15000 /* the default */
 
 struct lease;
-struct keyring; /* sidecar/crypto */
+struct keyring;    /* sidecar/crypto */
+struct agent_keys; /* sidecar/crypto */
 
 /* The shim, as the lease sees it. The owner of the shim channel passes acknowledgements to
  * lease_on_arm_ack. `arm` and `fence` never block and never call back. */
@@ -28,18 +29,19 @@ struct lease_shim {
 
 /* Whom a standby waits for. Lent during the call. */
 struct lease_waiting {
-    const struct record *record;
-    int64_t left_ms;   /* until takeover if the record does not change */
-    bool is_answering; /* false: the store does not answer now, `err` says why */
+    const struct record *record; /* NULL: none was read yet */
+    int64_t left_ms;             /* until takeover if the record does not change */
+    bool is_answering;           /* false: the store does not answer now, `err` says why */
     const struct err *err;
 };
 
 /* What was acquired. Lent during the call. */
 struct lease_held {
     int64_t epoch;
-    const struct record *record; /* head included; first is true when there was no record */
-    bool is_first;
-    struct deadline deadline;
+    const struct record *record; /* ours, head included */
+    const struct record *before; /* the predecessor's, or NULL; tells whose secrets to revoke */
+    bool is_first;               /* there was no record: the agent has no history */
+    struct deadline deadline;    /* for GATE_OPEN: acknowledged by the shim */
 };
 
 /* Called on the loop, never inside a call into this module. on_held and on_lost at most once. */
@@ -65,8 +67,9 @@ struct lease_spec {
 MUST_USE bool lease_spec_check(const struct lease_spec *spec, struct err *err);
 
 /** A lease that does nothing yet; `spec` has been checked (asserted). `keyring` is borrowed. */
-struct lease *lease_new(struct loop *loop, const struct lease_spec *spec, struct keyring *keyring,
-                        const struct lease_shim *shim, const struct lease_events *events);
+struct lease *lease_new(struct loop *loop, const struct lease_spec *spec,
+                        const struct keyring *keyring, const struct lease_shim *shim,
+                        const struct lease_events *events);
 /** After on_stopped, or never started. NULL is fine. */
 void lease_free(struct lease *lease);
 
@@ -102,3 +105,7 @@ int64_t lease_left_ms(const struct lease *lease);
 int64_t lease_epoch(const struct lease *lease);
 /** The newest committed record (head included); NULL before on_held. Lent until the next turn. */
 const struct record *lease_borrow_record(const struct lease *lease);
+/** The agent's keys; NULL before on_held. Lent until lease_free. */
+const struct agent_keys *lease_borrow_keys(const struct lease *lease);
+/** Why the store does not do what is asked now; NULL when it does. Lent until the next turn. */
+const struct err *lease_trouble(const struct lease *lease);
