@@ -5,15 +5,13 @@
  * cgroup_events says when it has happened; the events descriptor becomes POLLPRI-readable. Without
  * the right to write every call is DENIED, never a silent success. Kernel doc: cgroup-v2. */
 #pragma once
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "common/base/err.h"
 #include "common/base/fd.h"
-
-#define CGROUP_PATH_MAX 1024
+#include "common/cgroup/mount.h" /* CGROUP_PATH_MAX */
 
 struct cgroup { /* owns; CGROUP_NONE is empty */
     struct fd dir;
@@ -22,13 +20,6 @@ struct cgroup { /* owns; CGROUP_NONE is empty */
     char path[CGROUP_PATH_MAX];
 };
 #define CGROUP_NONE ((struct cgroup){ .dir = FD_NONE, .events = FD_NONE })
-
-/** Where cgroup2 is mounted ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"), from
- *  /proc/self/mountinfo. Errors: NOT_FOUND no cgroup v2 here; SYSTEM. */
-MUST_USE bool cgroup_mount(char out[CGROUP_PATH_MAX], struct err *err);
-
-/** The absolute v2 directory this process is in. Errors: NOT_FOUND, SYSTEM. */
-MUST_USE bool cgroup_own(char out[CGROUP_PATH_MAX], struct err *err);
 
 /** Opens `path`, making the last component (and missing parents) if absent. Errors: INVALID not on
  *  a cgroup v2 file system, or too long; DENIED; NOT_FOUND absent and `make` is false; SYSTEM. */

@@ -1,0 +1,328 @@
+#include "common/cgroup/cgroup.h"
+
+#include "common/base/own.h"
+#include "common/base/time.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define FILE_BYTES  4096 /* cpu.stat and memory.events are below 1 KiB */
+#define REKILL_MS   100  /* what moved itself in after a kill is met by the next one */
+#define DEPTH_MAX   8    /* of cgroups that an agent makes below its own */
+#define ENTRY_BYTES 2048
+#define DIR_MODE    0755
+
+static bool fail(struct err *err, int os_errno, const char *what, const char *path)
+{
+    if (os_errno == EACCES || os_errno == EPERM || os_errno == EROFS)
+        return err_set(err, ERR_DENIED, "%s \"%s\": permission denied", what, path);
+    return err_sys(err, os_errno, "%s \"%s\"", what, path);
+}
+
+static bool is_cgroup2(const char *path)
+{
+    struct statfs fs;
+    return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* Makes what is missing of `path`, only on a cgroup v2 file system. */
+static bool make_path(const char *path, bool *out_made, struct err *err)
+{
+    char part[CGROUP_PATH_MAX] = "/", parent[CGROUP_PATH_MAX];
+    for (const char *at = path; *at != '\0'; at++) {
+        if (at[1] != '/' && at[1] != '\0')
+            continue;
+        memcpy(parent, part, sizeof(parent));
+        memcpy(part, path, (size_t)(at + 1 - path));
+        part[at + 1 - path] = '\0';
+        if (access(part, F_OK) == 0)
+            continue;
+        if (!is_cgroup2(parent))
+            return err_set(err, ERR_INVALID, "make cgroup \"%s\": not below a cgroup v2 mount",
+                           path);
+        if (mkdir(part, DIR_MODE) < 0 && errno != EEXIST)
+            return fail(err, errno, "make cgroup", part);
+        *out_made = at[1] == '\0';
+    }
+    return true;
+}
+
+bool cgroup_open(const char *path, bool make, struct cgroup *out, struct err *err)
+{
+    *out = CGROUP_NONE;
+    size_t len = strlen(path);
+    if (path[0] != '/' || len < 2 || len >= CGROUP_PATH_MAX || path[len - 1] == '/')
+        return err_set(err, ERR_INVALID, "open cgroup \"%.100s\": not a usable path", path);
+    bool made = false;
+    if (make && !make_path(path, &made, err))
+        return false;
+    CLEANUP(fd_closep)
+    struct fd dir = { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
+    if (dir.raw < 0 && errno == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "open cgroup \"%s\": there is none", path);
+    if (dir.raw < 0)
+        return fail(err, errno, "open cgroup", path);
+    if (!is_cgroup2(path))
+        return err_set(err, ERR_INVALID, "open cgroup \"%s\": not on cgroup v2", path);
+    CLEANUP(fd_closep)
+    struct fd events = { openat(dir.raw, "cgroup.events", O_RDONLY | O_CLOEXEC) };
+    if (events.raw < 0) /* the root has none: nobody may freeze or kill the whole machine */
+        return err_set(err, ERR_INVALID, "open cgroup \"%s\": has no cgroup.events", path);
+    out->dir = fd_take(&dir);
+    out->events = fd_take(&events);
+    out->made = made;
+    memcpy(out->path, path, len + 1);
+    return true;
+}
+
+void cgroup_fini(struct cgroup *cg)
+{
+    fd_closep(&cg->dir);
+    fd_closep(&cg->events);
+}
+
+static bool write_file(const struct cgroup *cg, const char *name, const char *text, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd file = { openat(cg->dir.raw, name, O_WRONLY | O_CLOEXEC) };
+    if (file.raw < 0)
+        return fail(err, errno, name, cg->path);
+    if (write(file.raw, text, strlen(text)) < 0)
+        return fail(err, errno, name, cg->path);
+    return true;
+}
+
+/* False when absent or unreadable; errno says why. */
+static bool read_file(int dir, const char *name, char out[FILE_BYTES])
+{
+    CLEANUP(fd_closep) struct fd file = { openat(dir, name, O_RDONLY | O_CLOEXEC) };
+    if (file.raw < 0)
+        return false;
+    ssize_t len = read(file.raw, out, FILE_BYTES - 1); /* the kernel gives such files at once */
+    if (len < 0)
+        return false;
+    out[len] = '\0';
+    return true;
+}
+
+/* The number after "key " at the start of a line of `text`, or `none`. */
+static int64_t number_after(const char *text, const char *key, int64_t none)
+{
+    size_t len = strlen(key);
+    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, key, len) == 0 && at[len] == ' ')
+            return strtoll(at + len + 1, NULL, 10);
+        if (*at == '\0')
+            break;
+    }
+    return none;
+}
+
+bool cgroup_place(const struct cgroup *cg, pid_t pid, struct err *err)
+{
+    char text[16];
+    (void)snprintf(text, sizeof(text), "%d", (int)pid);
+    return write_file(cg, "cgroup.procs", text, err);
+}
+
+bool cgroup_freeze(const struct cgroup *cg, bool on, struct err *err)
+{
+    return write_file(cg, "cgroup.freeze", on ? "1" : "0", err);
+}
+
+bool cgroup_events(const struct cgroup *cg, struct cgroup_events *out, struct err *err)
+{
+    char text[256];
+    ssize_t len = pread(cg->events.raw, text, sizeof(text) - 1, 0);
+    if (len < 0 && errno == ENODEV) { /* somebody removed it: it can hold nobody */
+        *out = (struct cgroup_events){ false, false };
+        return true;
+    }
+    if (len < 0)
+        return fail(err, errno, "read events of cgroup", cg->path);
+    text[len] = '\0';
+    out->populated = number_after(text, "populated", 1) != 0;
+    out->frozen = number_after(text, "frozen", 0) != 0;
+    return true;
+}
+
+/* Subdirectories of `dir`, one call each; without an allocator, unlike readdir. */
+static void each_child(int dir, void (*each)(void *arg, int dir, const char *name), void *arg)
+{
+    _Alignas(struct dirent64) char entries[ENTRY_BYTES];
+    ssize_t len;
+    (void)lseek(dir, 0, SEEK_SET);
+    while ((len = getdents64(dir, entries, sizeof(entries))) > 0)
+        for (ssize_t at = 0; at < len;) {
+            const struct dirent64 *entry = (const void *)(entries + at);
+            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+                each(arg, dir, entry->d_name);
+            at += entry->d_reclen;
+        }
+}
+
+struct pid_walk {
+    bool (*each)(void *arg, pid_t pid);
+    void *arg;
+};
+
+/* cgroup.procs may be long: read in pieces, a number may be cut between two. */
+static bool walk_pids(int dir, const struct pid_walk *walk)
+{
+    CLEANUP(fd_closep) struct fd file = { openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC) };
+    if (file.raw < 0)
+        return false;
+    char text[512];
+    pid_t pid = 0;
+    ssize_t len;
+    while ((len = read(file.raw, text, sizeof(text))) > 0)
+        for (ssize_t i = 0; i < len; i++) {
+            if (text[i] >= '0' && text[i] <= '9')
+                pid = pid * 10 + (text[i] - '0');
+            else if (pid > 0 && !walk->each(walk->arg, pid))
+                return true;
+            else
+                pid = 0;
+        }
+    return len == 0;
+}
+
+bool cgroup_each_pid(const struct cgroup *cg, bool (*each)(void *arg, pid_t pid), void *arg,
+                     struct err *err)
+{
+    struct pid_walk walk = { each, arg };
+    return walk_pids(cg->dir.raw, &walk) || fail(err, errno, "list cgroup", cg->path);
+}
+
+static bool kill_one(void *arg, pid_t pid)
+{
+    (void)arg;
+    (void)kill(pid, SIGKILL); /* read a moment ago from the cgroup, not from a stored number */
+    return true;
+}
+
+static void kill_below(void *arg, int dir, const char *name)
+{
+    int depth = *(int *)arg + 1;
+    CLEANUP(fd_closep)
+    struct fd child = { openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
+    if (child.raw < 0 || depth > DEPTH_MAX)
+        return;
+    const struct pid_walk walk = { kill_one, NULL };
+    (void)walk_pids(child.raw, &walk);
+    each_child(child.raw, kill_below, &depth);
+}
+
+bool cgroup_kill(const struct cgroup *cg, struct err *err)
+{
+    struct err why = { 0 };
+    if (write_file(cg, "cgroup.kill", "1", &why))
+        return true;
+    if (why.os_errno == ENODEV) /* removed: nobody is left */
+        return true;
+    if (why.os_errno != ENOENT || faccessat(cg->dir.raw, "cgroup.procs", F_OK, 0) != 0) {
+        bool is_gone = why.os_errno == ENOENT;
+        *err = why;
+        return is_gone;
+    }
+    int depth = 0;
+    const struct pid_walk walk = { kill_one, NULL };
+    each_child(cg->dir.raw, kill_below, &depth);
+    return walk_pids(cg->dir.raw, &walk) || fail(err, errno, "list cgroup", cg->path);
+}
+
+static void freeze_if_possible(const struct cgroup *cg, bool on)
+{
+    struct err why = { 0 };
+    if (!cgroup_freeze(cg, on, &why))
+        return; /* the kill does not need it */
+}
+
+bool cgroup_kill_wait(const struct cgroup *cg, int64_t max_ms, struct err *err)
+{
+    struct cgroup_events now;
+    struct boot begun = boot_now();
+    freeze_if_possible(cg, true); /* nobody forks while we kill */
+    for (;;) {
+        if (!cgroup_kill(cg, err) || !cgroup_events(cg, &now, err))
+            return false;
+        if (!now.populated)
+            break;
+        if (boot_diff_ms(boot_now(), begun) >= max_ms)
+            return err_set(err, ERR_UNAVAILABLE,
+                           "empty cgroup \"%s\": still populated after %" PRId64 " ms", cg->path,
+                           max_ms);
+        struct pollfd wait = { .fd = cg->events.raw, .events = POLLPRI };
+        (void)poll(&wait, 1, REKILL_MS);
+    }
+    freeze_if_possible(cg, false); /* the directory may be used again */
+    return true;
+}
+
+static int64_t single_number(const struct cgroup *cg, const char *name)
+{
+    char text[FILE_BYTES];
+    return read_file(cg->dir.raw, name, text) ? strtoll(text, NULL, 10) : -1;
+}
+
+bool cgroup_usage(const struct cgroup *cg, struct cgroup_usage *out, struct err *err)
+{
+    char text[FILE_BYTES];
+    if (!read_file(cg->dir.raw, "cpu.stat", text)) {
+        if (errno == ENOENT || errno == ENODEV)
+            return err_set(err, ERR_NOT_FOUND, "read usage of cgroup \"%s\": it is gone", cg->path);
+        return fail(err, errno, "read usage of cgroup", cg->path);
+    }
+    out->cpu_us = (uint64_t)number_after(text, "usage_usec", 0);
+    out->user_us = (uint64_t)number_after(text, "user_usec", 0);
+    out->system_us = (uint64_t)number_after(text, "system_usec", 0);
+    out->memory_bytes = single_number(cg, "memory.current");
+    out->swap_bytes = single_number(cg, "memory.swap.current");
+    out->pids = single_number(cg, "pids.current");
+    return true;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup *cg)
+{
+    char text[FILE_BYTES];
+    if (!read_file(cg->dir.raw, "memory.events", text))
+        return 0;
+    return (uint64_t)number_after(text, "oom_kill", 0);
+}
+
+static void remove_below(void *arg, int dir, const char *name)
+{
+    int depth = *(int *)arg + 1;
+    CLEANUP(fd_closep)
+    struct fd child = { openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
+    if (child.raw >= 0 && depth <= DEPTH_MAX)
+        each_child(child.raw, remove_below, &depth);
+    (void)unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+bool cgroup_remove(const char *path, struct err *err)
+{
+    int depth = 0;
+    CLEANUP(fd_closep)
+    struct fd dir = { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
+    if (dir.raw < 0)
+        return errno == ENOENT || fail(err, errno, "open cgroup", path);
+    if (!is_cgroup2(path))
+        return err_set(err, ERR_INVALID, "remove cgroup \"%s\": not on cgroup v2", path);
+    each_child(dir.raw, remove_below, &depth);
+    if (rmdir(path) == 0 || errno == ENOENT)
+        return true;
+    if (errno == EBUSY || errno == ENOTEMPTY)
+        return err_set(err, ERR_CONFLICT, "remove cgroup \"%s\": still in use", path);
+    return fail(err, errno, "remove cgroup", path);
+}
