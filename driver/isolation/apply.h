@@ -30,6 +30,7 @@ struct isolation_subject {
     const uint32_t *groups;
     size_t group_count;
     const char *cwd;
+    int nice;         /* for ISOLATION_NICE_KEEP */
     bool in_pidns;    /* the child is in a PID namespace of its own */
     int death_signal; /* asked for again after the user changed, which clears it; 0 none */
 };

@@ -9,7 +9,7 @@
 
 #include "common/base/buf.h"
 
-#define ISOLATION_BYTES 16
+#define ISOLATION_BYTES 16 /* version, mounts, flags, nice, oom_score_adj, 8 zero */
 
 enum isolation_mounts {
     ISOLATION_MOUNTS_AUTO =
@@ -19,14 +19,15 @@ enum isolation_mounts {
 };
 
 struct isolation_plan {
-    enum isolation_mounts mounts; /* own: private propagation, fresh /proc */
+    enum isolation_mounts mounts; /* own: the agent's mounts stay inside, fresh /proc */
     bool no_new_privs;
     bool core_dumps;       /* false: RLIMIT_CORE 0 */
     int32_t oom_score_adj; /* of the agent */
-    int32_t nice;          /* -20 ... 19 */
+    int32_t nice;          /* -20 ... 19, or ISOLATION_NICE_KEEP: what the shim was started with */
 };
+#define ISOLATION_NICE_KEEP 127
 
-/** The plan of a spec that has none: mounts AUTO, no_new_privs, no cores, scores 0. */
+/** The plan of a spec that has none: mounts AUTO, no_new_privs, no cores, oom score 0. */
 struct isolation_plan isolation_default(void);
 
 /** The plan's bytes. */

@@ -1,0 +1,166 @@
+#include "driver/isolation/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/base/own.h"
+
+/* Credentials by raw system call: libc's wrappers try to change every thread of the process that
+ * was cloned, and those do not exist here. Every step returns 0 or an errno. */
+
+static bool has_own_mounts(const struct isolation_subject *s)
+{
+    return s->plan.mounts == ISOLATION_MOUNTS_OWN ||
+           (s->plan.mounts == ISOLATION_MOUNTS_AUTO && s->in_pidns);
+}
+
+static int make_mounts(const struct isolation_subject *s)
+{
+    if (!has_own_mounts(s))
+        return 0;
+    if (unshare(CLONE_NEWNS) != 0)
+        return errno;
+    /* Slave, not private: nothing leaves, but what the host unmounts is not kept alive in here. */
+    return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0 ? errno : 0;
+}
+
+static int mount_proc(const struct isolation_subject *s)
+{
+    if (!has_own_mounts(s) || !s->in_pidns)
+        return 0;
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    return mount("proc", "/proc", "proc", flags, NULL) != 0 ? errno : 0;
+}
+
+/* Decimal text of `value`, without stdio; returns its length. */
+static size_t decimal(int32_t value, char out[12])
+{
+    char digits[12];
+    size_t count = 0, used = 0;
+    uint32_t rest = value < 0 ? 0U - (uint32_t)value : (uint32_t)value;
+    do
+        digits[count++] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        out[used++] = '-';
+    while (count > 0)
+        out[used++] = digits[--count];
+    return used;
+}
+
+static int set_oom(const struct isolation_subject *s)
+{
+    char text[12];
+    size_t len = decimal(s->plan.oom_score_adj, text);
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = write(fd, text, len) == (ssize_t)len ? 0 : errno;
+    (void)close(fd);
+    return error;
+}
+
+static int set_nice(const struct isolation_subject *s)
+{
+    int want = s->plan.nice == ISOLATION_NICE_KEEP ? s->nice : s->plan.nice;
+    errno = 0;
+    int now = getpriority(PRIO_PROCESS, 0);
+    if (now == -1 && errno != 0)
+        return errno;
+    return now != want && setpriority(PRIO_PROCESS, 0, want) != 0 ? errno : 0;
+}
+
+static int set_limits(const struct isolation_subject *s)
+{
+    const struct rlimit none = { 0, 0 };
+    return !s->plan.core_dumps && setrlimit(RLIMIT_CORE, &none) != 0 ? errno : 0;
+}
+
+/* An unprivileged shim that stays who it is has nothing to change, and may not. */
+static bool is_same_user(const struct isolation_subject *s)
+{
+    return geteuid() != 0 && geteuid() == s->uid && getegid() == s->gid && s->group_count == 0;
+}
+
+static int set_groups(const struct isolation_subject *s)
+{
+    if (is_same_user(s))
+        return 0;
+    if (syscall(SYS_setgroups, s->group_count, s->groups) != 0)
+        return errno;
+    return syscall(SYS_setresgid, s->gid, s->gid, s->gid) != 0 ? errno : 0;
+}
+
+static int set_user(const struct isolation_subject *s)
+{
+    if (is_same_user(s))
+        return 0;
+    return syscall(SYS_setresuid, s->uid, s->uid, s->uid) != 0 ? errno : 0;
+}
+
+static int enter_directory(const struct isolation_subject *s)
+{
+    return chdir(s->cwd) != 0 ? errno : 0;
+}
+
+static int drop_privileges(const struct isolation_subject *s)
+{
+    return s->plan.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? errno : 0;
+}
+
+static int set_death_signal(const struct isolation_subject *s)
+{
+    return s->death_signal != 0 && prctl(PR_SET_PDEATHSIG, s->death_signal) != 0 ? errno : 0;
+}
+
+/* The order matters: mounts and scores need privileges, the directory is entered as the user, the
+ * death signal is cleared by every change of user. */
+static const struct {
+    enum isolation_stage stage;
+    int (*run)(const struct isolation_subject *s);
+} steps[] = {
+    { ISOLATION_STAGE_MOUNTS, make_mounts },
+    { ISOLATION_STAGE_PROC, mount_proc },
+    { ISOLATION_STAGE_OOM, set_oom },
+    { ISOLATION_STAGE_NICE, set_nice },
+    { ISOLATION_STAGE_LIMITS, set_limits },
+    { ISOLATION_STAGE_GROUPS, set_groups },
+    { ISOLATION_STAGE_USER, set_user },
+    { ISOLATION_STAGE_DIRECTORY, enter_directory },
+    { ISOLATION_STAGE_PRIVILEGES, drop_privileges },
+    { ISOLATION_STAGE_DEATH_SIGNAL, set_death_signal },
+};
+
+bool isolation_apply(const struct isolation_subject *subject, int *out_stage, int *out_errno)
+{
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        int error = steps[i].run(subject);
+        if (error == 0)
+            continue;
+        *out_stage = steps[i].stage;
+        *out_errno = error;
+        return false;
+    }
+    return true;
+}
+
+#define STAGE_TEXT(stage, number, text) { number, text },
+static const struct {
+    int stage;
+    const char *text;
+} stage_texts[] = { ISOLATION_STAGES(STAGE_TEXT) };
+
+const char *isolation_stage_text(int stage)
+{
+    for (size_t i = 0; i < COUNT(stage_texts); i++)
+        if (stage_texts[i].stage == stage)
+            return stage_texts[i].text;
+    return NULL;
+}

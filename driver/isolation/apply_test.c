@@ -1,0 +1,179 @@
+#include "driver/isolation/apply.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const uint32_t groups[] = { 1234, 5678 };
+
+static struct isolation_subject nobody(void)
+{
+    if (geteuid() != 0)
+        cr_skip_test("needs root to become somebody else");
+    return (struct isolation_subject){ .plan = { ISOLATION_MOUNTS_HOST, true, false, 321, 7 },
+                                       .uid = 65534,
+                                       .gid = 65533,
+                                       .groups = groups,
+                                       .group_count = 2,
+                                       .cwd = "/tmp" };
+}
+
+/* Applies in a child, then asks `holds` there. 0: holds; 100 + n: claim n does not; else stage. */
+static int apply_in_child(const struct isolation_subject *subject, int (*holds)(void))
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int stage = 0, error = 0;
+        if (!isolation_apply(subject, &stage, &error))
+            _exit(stage);
+        _exit(holds == NULL ? 0 : holds());
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int number_in(const char *path)
+{
+    char text[32] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    return len > 0 ? (int)strtol(text, NULL, 10) : -9999;
+}
+
+static int is_nobody(void)
+{
+    gid_t got[8];
+    char cwd[64] = "";
+    struct rlimit cores;
+    if (getuid() != 65534 || geteuid() != 65534 || setuid(0) == 0)
+        return 101;
+    if (getgid() != 65533 || getgroups(8, got) != 2 || got[0] != 1234 || got[1] != 5678)
+        return 102;
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+        return 103;
+    if (getrlimit(RLIMIT_CORE, &cores) != 0 || cores.rlim_cur != 0 || cores.rlim_max != 0)
+        return 104;
+    if (number_in("/proc/self/oom_score_adj") != 321)
+        return 105;
+    if (getpriority(PRIO_PROCESS, 0) != 7)
+        return 106;
+    return getcwd(cwd, sizeof(cwd)) == NULL || strcmp(cwd, "/tmp") != 0 ? 107 : 0;
+}
+
+Test(apply, everything_asked_for_is_in_force)
+{
+    struct isolation_subject subject = nobody();
+    cr_assert_eq(apply_in_child(&subject, is_nobody), 0);
+}
+
+static int dies_with_parent(void)
+{
+    int signo = 0;
+    return prctl(PR_GET_PDEATHSIG, &signo) == 0 && signo == 9 ? 0 : 101;
+}
+
+Test(apply, the_death_signal_survives_the_change_of_user)
+{
+    struct isolation_subject subject = nobody();
+    subject.death_signal = 9;
+    cr_assert_eq(apply_in_child(&subject, dies_with_parent), 0);
+}
+
+Test(apply, a_missing_directory_is_its_own_stage)
+{
+    struct isolation_subject subject = nobody();
+    subject.cwd = "/does/not/exist";
+    cr_assert_eq(apply_in_child(&subject, NULL), ISOLATION_STAGE_DIRECTORY);
+}
+
+Test(apply, the_directory_is_entered_as_the_user)
+{
+    struct isolation_subject subject = nobody();
+    char path[] = "/tmp/agent-apply-XXXXXX";
+    cr_assert_not_null(mkdtemp(path)); /* mode 0700, of root */
+    subject.cwd = path;
+    cr_expect_eq(apply_in_child(&subject, NULL), ISOLATION_STAGE_DIRECTORY);
+    (void)rmdir(path);
+}
+
+static int has_no_shared_mount(void)
+{
+    char line[4096];
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    while (mounts != NULL && fgets(line, sizeof(line), mounts) != NULL)
+        if (strstr(line, " shared:") != NULL)
+            return 101;
+    return mounts == NULL ? 102 : 0;
+}
+
+Test(apply, own_mounts_share_nothing_with_the_host)
+{
+    struct isolation_subject subject = nobody();
+    subject.plan.mounts = ISOLATION_MOUNTS_OWN;
+    cr_assert_eq(apply_in_child(&subject, has_no_shared_mount), 0);
+}
+
+Test(apply, without_privileges_each_refusal_has_its_stage)
+{
+    struct isolation_subject subject = nobody();
+    pid_t pid = fork();
+    if (pid == 0) { /* as nobody, ask to be somebody else */
+        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0)
+            _exit(1);
+        int stage = 0, error = 0;
+        bool good = true;
+        subject.uid = 1;
+        good = good && !isolation_apply(&subject, &stage, &error) &&
+               stage == ISOLATION_STAGE_GROUPS && error == EPERM;
+        subject.plan.nice = -5;
+        good = good && !isolation_apply(&subject, &stage, &error) && stage == ISOLATION_STAGE_NICE;
+        subject.plan.oom_score_adj = -900;
+        good = good && !isolation_apply(&subject, &stage, &error) && stage == ISOLATION_STAGE_OOM;
+        subject.plan.mounts = ISOLATION_MOUNTS_OWN;
+        good = good && !isolation_apply(&subject, &stage, &error) &&
+               stage == ISOLATION_STAGE_MOUNTS;
+        _exit(good ? 0 : stage);
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "status %x", (unsigned)status);
+}
+
+static int is_same(void) { return getuid() == 65534 ? 0 : 101; }
+
+Test(apply, an_unprivileged_shim_may_stay_who_it_is)
+{
+    (void)nobody();
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct isolation_subject subject = {
+            .plan = isolation_default(), .uid = 65534, .gid = 65533, .cwd = "/"
+        };
+        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0)
+            _exit(1);
+        int stage = 0, error = 0;
+        _exit(isolation_apply(&subject, &stage, &error) ? is_same() : stage);
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "status %x", (unsigned)status);
+}
+
+Test(apply, every_stage_has_a_text)
+{
+#define STAGE(stage, number, text) number,
+    static const int stages[] = { ISOLATION_STAGES(STAGE) };
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+        cr_expect_not_null(isolation_stage_text(stages[i]));
+    cr_expect_null(isolation_stage_text(5));
+}
