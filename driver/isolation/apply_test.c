@@ -128,7 +128,8 @@ Test(apply, without_privileges_each_refusal_has_its_stage)
     struct isolation_subject subject = nobody();
     pid_t pid = fork();
     if (pid == 0) { /* as nobody, ask to be somebody else */
-        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0)
+        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
+            prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
         int stage = 0, error = 0;
         bool good = true;
@@ -159,7 +160,8 @@ Test(apply, an_unprivileged_shim_may_stay_who_it_is)
         struct isolation_subject subject = {
             .plan = isolation_default(), .uid = 65534, .gid = 65533, .cwd = "/"
         };
-        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0)
+        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
+            prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
         int stage = 0, error = 0;
         _exit(isolation_apply(&subject, &stage, &error) ? is_same() : stage);
