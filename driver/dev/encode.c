@@ -213,6 +213,8 @@ static bool single_put(struct encoder *e, const struct spec *spec, const struct 
         return hcl_fail(e->tree, second, e->err,
                         "block \"%.60s\" stands here twice, first in line %u", spec->name,
                         block->at.line);
+    if (block && block->kind != HCL_BLOCK && block->kind != HCL_MAP)
+        return hcl_fail(e->tree, block, e->err, "\"%.60s\" must be one block", spec->name);
     if (block && block->label_count)
         return hcl_fail(e->tree, block, e->err, "block \"%.60s\" takes no label", spec->name);
     if (!block)

@@ -168,6 +168,7 @@ Test(encode, mistakes_have_file_line_and_column)
             "j:3:1: block \"a\" stands here twice, first in line 1");
     encodes(block(4, 3, none), "a \"x\" {\n}", "j:1:1: block \"a\" takes no label");
     encodes(block(4, 3, none), "a = 1", "j:1:1: \"a\" is a block: write a { ... }");
+    encodes(block(4, 3, none), "a = [{ l = 1 }]", "j:1:5: \"a\" must be one block");
     encodes(block(4, 3, none), "a {\n k = 1\n}", "j:2:2: unknown key \"k\"; did you mean \"l\"?");
     encodes(block(4, 3, number(2, 1)), "", "j:1:1: \"a\" is missing in \"the file\"");
     encodes(block(6, 4, number(2, 1)), "", "j:1:1: there are 0 blocks \"a\", not 1 to 0");
