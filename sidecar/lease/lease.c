@@ -292,8 +292,8 @@ static void give_waiting(struct lease *l)
 static void give_held(struct lease *l)
 {
     const struct machine *m = &l->machine;
-    if (!machine_is_holder(m))
-        return; /* lost in the same turn: on_lost follows */
+    if (!machine_is_holder(m) || m->wants_release)
+        return; /* lost or given back in the same turn */
     struct lease_held held = {
         .epoch = m->own.epoch,
         .record = &m->own,
