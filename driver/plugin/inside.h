@@ -1,0 +1,38 @@
+/* inside.h - inside this room only: what its services share. */
+#pragma once
+#include <stdbool.h>
+
+#include "common/base/buf.h"
+#include "driver/plugin/plugin.h"
+#include "driver/rpc/server.h"
+
+struct events;
+struct fingerprint;
+struct loop_timer;
+struct tasks;
+
+enum open_state { OPEN_NOT, OPEN_RUNNING, OPEN_DONE };
+
+struct plugin {
+    struct plugin_spec spec;
+    struct rpc_server *server;
+    struct events *events;
+    struct fingerprint *fingerprint;
+    struct tasks *tasks;        /* NULL until the final SetConfig */
+    struct buf config;          /* of that SetConfig, to know it again */
+    int64_t core_mhz;           /* by the agent's count; 0: not told */
+    enum open_state open;       /* of the tasks' directories */
+    uint64_t open_failures;     /* in a row */
+    struct answer *configuring; /* SetConfig, waiting for the directories */
+    struct loop_timer *tick;
+    uint64_t handled; /* task calls since memory was given back */
+    bool is_asked_to_end;
+    size_t stopping; /* parts that have not stopped */
+    void (*on_stopped)(void *arg);
+    void *stop_arg;
+};
+
+/** Makes the tasks' directories usable, unless that is done or under way. */
+void plugin_open(struct plugin *plugin);
+/** True when tasks can be spoken to; otherwise ends `call` with FAILED_PRECONDITION. */
+bool plugin_is_configured(struct plugin *plugin, struct rpc_call *call);

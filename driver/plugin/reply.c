@@ -1,0 +1,258 @@
+#include "driver/plugin/reply.h"
+
+#include "common/base/own.h"
+#include "common/base/text.h"
+#include "driver/nomad/driver_state.h"
+#include "driver/proto/base.pb-c.h"
+#include "driver/proto/driver.pb-c.h"
+#include "driver/proto/plugin.pb-c.h"
+
+#include <assert.h>
+
+#define NS_PER_S INT64_C(1000000000)
+/* The agent's way to say "never": year 1 in its own calendar. */
+#define NEVER_S INT64_C(-62135596800)
+
+static void pack(struct buf *out, const void *message)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    size_t wrote = protobuf_c_message_pack(message, buf_reserve(out, len));
+    assert(wrote == len);
+    out->len += len;
+}
+
+/* A clean copy of `text`; the caller frees it. */
+static char *clean(const char *text)
+{
+    CLEANUP(buf_fini) struct buf made = { 0 };
+    utf8_put_clean(&made, view_str(text));
+    return str_copy_n(made.len > 0 ? (const char *)made.data : "", made.len);
+}
+
+static ProtobufCBinaryData data_of(struct view bytes)
+{
+    union { /* packing only reads */
+        const uint8_t *from;
+        uint8_t *to;
+    } cast = { .from = bytes.data };
+    return (ProtobufCBinaryData){ bytes.len, cast.to };
+}
+
+static Nd__Timestamp timestamp_of(struct wall at)
+{
+    Nd__Timestamp made = ND__TIMESTAMP__INIT;
+    int64_t nanos = at.ns % NS_PER_S;
+    made.seconds = at.ns / NS_PER_S - (nanos < 0);
+    made.nanos = (int32_t)(nanos < 0 ? nanos + NS_PER_S : nanos);
+    return made;
+}
+
+void reply_put_info(struct buf *out, const char *name, const char *version)
+{
+    CLEANUP(str_freep) char *clean_name = clean(name);
+    CLEANUP(str_freep) char *clean_version = clean(version);
+    char api[] = "v0.1.0";
+    char *apis[] = { api };
+    Nd__PluginInfoResponse message = ND__PLUGIN_INFO_RESPONSE__INIT;
+    message.type = ND__PLUGIN_TYPE__PLUGIN_DRIVER;
+    message.plugin_api_versions = apis;
+    message.n_plugin_api_versions = COUNT(apis);
+    message.name = clean_name;
+    message.plugin_version = clean_version;
+    pack(out, &message);
+}
+
+void reply_put_schema(struct buf *out, struct view spec)
+{
+    Nd__ConfigSchemaResponse message =
+        ND__CONFIG_SCHEMA_RESPONSE__INIT; /* the same bytes in both */
+    message.spec = data_of(spec);
+    pack(out, &message);
+}
+
+void reply_put_capabilities(struct buf *out)
+{
+    Nd__NetworkIsolationMode modes[] = { ND__NETWORK_ISOLATION_MODE__NETWORK_HOST };
+    Nd__DriverCapabilities has = ND__DRIVER_CAPABILITIES__INIT;
+    has.send_signals = true;
+    has.fs_isolation = ND__DRIVER_CAPABILITIES__FSISOLATION__NONE;
+    has.network_isolation_modes = modes;
+    has.n_network_isolation_modes = COUNT(modes);
+    has.mount_configs = ND__DRIVER_CAPABILITIES__MOUNT_CONFIGS__NO_MOUNTS;
+    Nd__CapabilitiesResponse message = ND__CAPABILITIES_RESPONSE__INIT;
+    message.capabilities = &has;
+    pack(out, &message);
+}
+
+void reply_put_serving(struct buf *out)
+{
+    Nd__HealthCheckResponse message = ND__HEALTH_CHECK_RESPONSE__INIT;
+    message.status = ND__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    pack(out, &message);
+}
+
+/* One more than the facts: our own version. */
+#define ATTRIBUTES (HOST_ATTR_MAX + 1)
+static_assert(REPLY_UNDETECTED == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__UNDETECTED &&
+                  REPLY_UNHEALTHY == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__UNHEALTHY &&
+                  REPLY_HEALTHY == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__HEALTHY,
+              "ours are the wire's");
+
+void reply_put_fingerprint(struct buf *out, const struct host_facts *facts,
+                           enum reply_health health, const char *description)
+{
+    char version_key[] = "driver.agent.version";
+    char *keys[ATTRIBUTES], *values[ATTRIBUTES];
+    Nd__Attribute attributes[ATTRIBUTES];
+    Nd__AttributeEntry entries[ATTRIBUTES], *list[ATTRIBUTES];
+    size_t count = 0;
+    keys[count] = clean(version_key);
+    values[count++] = clean(AGENT_VERSION);
+    for (size_t i = 0; i < facts->attr_count; i++) {
+        keys[count] = clean(facts->attrs[i].key);
+        values[count++] = clean(facts->attrs[i].value);
+    }
+    for (size_t i = 0; i < count; i++) {
+        nd__attribute__init(&attributes[i]);
+        attributes[i].value_case = ND__ATTRIBUTE__VALUE_STRING_VAL;
+        attributes[i].string_val = values[i];
+        nd__attribute_entry__init(&entries[i]);
+        entries[i].key = keys[i];
+        entries[i].value = &attributes[i];
+        list[i] = &entries[i];
+    }
+    CLEANUP(str_freep) char *clean_description = clean(description);
+    Nd__FingerprintResponse message = ND__FINGERPRINT_RESPONSE__INIT;
+    message.attributes = list;
+    message.n_attributes = count;
+    message.health = (Nd__FingerprintResponse__HealthState)health;
+    message.health_description = clean_description;
+    pack(out, &message);
+    for (size_t i = 0; i < count; i++) {
+        str_freep(&keys[i]);
+        str_freep(&values[i]);
+    }
+}
+
+void reply_put_started(struct buf *out, struct view config, const struct task_handle *handle)
+{
+    Nd__TaskHandle wire = ND__TASK_HANDLE__INIT;
+    wire.version = DRIVER_STATE_VERSION;
+    wire.config = data_of(config);
+    wire.state = ND__TASK_STATE__TASK_RUNNING;
+    wire.driver_state = data_of(handle->driver_state);
+    Nd__StartTaskResponse message = ND__START_TASK_RESPONSE__INIT;
+    message.handle = &wire;
+    pack(out, &message);
+}
+
+static Nd__ExitResult exit_result_of(const struct task_result *result)
+{
+    Nd__ExitResult made = ND__EXIT_RESULT__INIT;
+    made.exit_code = result->exit_code;
+    made.signal = result->signal;
+    made.oom_killed = result->oom_killed;
+    return made;
+}
+
+void reply_put_result(struct buf *out, const struct task_result *result)
+{
+    CLEANUP(str_freep) char *text = clean(result->err);
+    Nd__ExitResult wire = exit_result_of(result);
+    Nd__WaitTaskResponse message = ND__WAIT_TASK_RESPONSE__INIT;
+    message.result = &wire;
+    message.err = text;
+    pack(out, &message);
+}
+
+void reply_put_status(struct buf *out, const struct task_status *status)
+{
+    CLEANUP(str_freep) char *id = clean(status->id);
+    CLEANUP(str_freep) char *name = clean(status->name);
+    Nd__Timestamp started = timestamp_of(status->started);
+    Nd__Timestamp completed = timestamp_of(status->completed);
+    if (status->running)
+        completed.seconds = NEVER_S, completed.nanos = 0;
+    Nd__ExitResult result = exit_result_of(&status->result);
+    Nd__TaskStatus task = ND__TASK_STATUS__INIT;
+    task.id = id;
+    task.name = name;
+    task.state = status->running ? ND__TASK_STATE__TASK_RUNNING : ND__TASK_STATE__TASK_EXITED;
+    task.started_at = &started;
+    task.completed_at = &completed;
+    task.result = &result;
+    char phase_key[] = "phase";
+    Nd__TextEntry phase = ND__TEXT_ENTRY__INIT, *attributes[] = { &phase };
+    phase.key = data_of(view_str(phase_key));
+    phase.value = data_of(view_str(status->phase));
+    Nd__TaskDriverStatus driver = ND__TASK_DRIVER_STATUS__INIT;
+    driver.attributes = attributes;
+    driver.n_attributes = COUNT(attributes);
+    Nd__InspectTaskResponse message = ND__INSPECT_TASK_RESPONSE__INIT;
+    message.task = &task;
+    message.driver = &driver;
+    pack(out, &message);
+}
+
+static uint64_t counter(int64_t value) { return value > 0 ? (uint64_t)value : 0; }
+
+void reply_put_usage(struct buf *out, const char *task_id, const struct usage *usage,
+                     struct wall at, int64_t core_mhz)
+{
+    const struct usage_raw *raw = &usage->raw;
+    /* Throttling, cache and the kernel's own sum are known only where a cgroup counts: first the
+     * fields that every task has. */
+    Nd__CPUUsage__Fields cpu_fields[] = { ND__CPUUSAGE__FIELDS__SYSTEM_MODE,
+                                          ND__CPUUSAGE__FIELDS__USER_MODE,
+                                          ND__CPUUSAGE__FIELDS__PERCENT,
+                                          ND__CPUUSAGE__FIELDS__THROTTLED_PERIODS,
+                                          ND__CPUUSAGE__FIELDS__THROTTLED_TIME };
+    Nd__MemoryUsage__Fields memory_fields[] = { ND__MEMORY_USAGE__FIELDS__RSS,
+                                                ND__MEMORY_USAGE__FIELDS__SWAP,
+                                                ND__MEMORY_USAGE__FIELDS__CACHE,
+                                                ND__MEMORY_USAGE__FIELDS__USAGE };
+    Nd__CPUUsage cpu = ND__CPUUSAGE__INIT;
+    cpu.percent = usage->percent;
+    cpu.user_mode = usage->user_percent;
+    cpu.system_mode = usage->system_percent;
+    cpu.total_ticks = usage->percent / 100 * (double)core_mhz;
+    cpu.throttled_periods = counter(raw->throttled_periods);
+    cpu.throttled_time = counter(raw->throttled_ns);
+    cpu.measured_fields = cpu_fields;
+    cpu.n_measured_fields = raw->has_cgroup_cpu ? COUNT(cpu_fields) : 3;
+    Nd__MemoryUsage memory = ND__MEMORY_USAGE__INIT;
+    memory.rss = counter(raw->rss_bytes);
+    memory.swap = counter(raw->swap_bytes);
+    memory.cache = counter(raw->cache_bytes);
+    memory.usage = counter(raw->usage_bytes);
+    memory.measured_fields = memory_fields;
+    memory.n_measured_fields = raw->has_cgroup_memory ? COUNT(memory_fields) : 2;
+    Nd__TaskResourceUsage sum = ND__TASK_RESOURCE_USAGE__INIT;
+    sum.cpu = &cpu;
+    sum.memory = &memory;
+    CLEANUP(str_freep) char *id = clean(task_id);
+    Nd__Timestamp timestamp = timestamp_of(at);
+    Nd__TaskStats stats = ND__TASK_STATS__INIT;
+    stats.id = id;
+    stats.timestamp = &timestamp;
+    stats.agg_resource_usage = &sum;
+    Nd__TaskStatsResponse message = ND__TASK_STATS_RESPONSE__INIT;
+    message.stats = &stats;
+    pack(out, &message);
+}
+
+void reply_put_event(struct buf *out, const struct task_event *event)
+{
+    CLEANUP(str_freep) char *task_id = clean(event->task_id);
+    CLEANUP(str_freep) char *alloc_id = clean(event->alloc_id);
+    CLEANUP(str_freep) char *task_name = clean(event->task_name);
+    CLEANUP(str_freep) char *text = clean(event->message);
+    Nd__Timestamp timestamp = timestamp_of(event->at);
+    Nd__DriverTaskEvent message = ND__DRIVER_TASK_EVENT__INIT;
+    message.task_id = task_id;
+    message.alloc_id = alloc_id;
+    message.task_name = task_name;
+    message.timestamp = &timestamp;
+    message.message = text;
+    pack(out, &message);
+}

@@ -1,0 +1,35 @@
+/* reply.h - plain structs as the bytes of each reply.
+ *
+ * Every text is made clean UTF-8 here: the agent drops a whole reply that has one bad byte, and a
+ * StartTask reply lost that way is a task nobody knows. What the agent dereferences without a
+ * check (result, stats, timestamps) is always there. Pure. Wire: proto/. */
+#pragma once
+#include "common/base/buf.h"
+#include "driver/host/facts.h"
+#include "driver/task/task.h"
+
+/** PluginInfoResponse: a driver named `name`. */
+void reply_put_info(struct buf *out, const char *name, const char *version);
+/** ConfigSchemaResponse and TaskConfigSchemaResponse around an encoded Spec. */
+void reply_put_schema(struct buf *out, struct view spec);
+/** CapabilitiesResponse: signals, host network, no exec, no mounts. */
+void reply_put_capabilities(struct buf *out);
+/** HealthCheckResponse: SERVING. */
+void reply_put_serving(struct buf *out);
+
+enum reply_health { REPLY_UNDETECTED, REPLY_UNHEALTHY, REPLY_HEALTHY };
+/** FingerprintResponse with the attributes of `facts` and driver.agent.version. */
+void reply_put_fingerprint(struct buf *out, const struct host_facts *facts,
+                           enum reply_health health, const char *description);
+
+/** StartTaskResponse: a running task; `config` is the request's own TaskConfig. */
+void reply_put_started(struct buf *out, struct view config, const struct task_handle *handle);
+/** WaitTaskResponse. */
+void reply_put_result(struct buf *out, const struct task_result *result);
+/** InspectTaskResponse. */
+void reply_put_status(struct buf *out, const struct task_status *status);
+/** TaskStatsResponse; `core_mhz` turns percent into ticks. */
+void reply_put_usage(struct buf *out, const char *task_id, const struct usage *usage,
+                     struct wall at, int64_t core_mhz);
+/** DriverTaskEvent. */
+void reply_put_event(struct buf *out, const struct task_event *event);

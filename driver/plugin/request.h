@@ -1,0 +1,57 @@
+/* request.h - the bytes of each task call as one plain struct.
+ *
+ * Every byte is the agent's: ids and signal names must be UTF-8 without NUL and within their
+ * limits, durations are brought into range. Pure; fuzzed. Wire: proto/driver.proto. */
+#pragma once
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "driver/nomad/task_spec.h"
+
+/* Real names have at most 12 characters; an unknown name is still a stop (protocol 8.1). */
+#define REQUEST_SIGNAL_MAX 64
+/* What a stop may take, and what a sample may be apart: a week is "for ever" here. */
+#define REQUEST_DURATION_MAX_MS INT64_C(604800000)
+#define REQUEST_STOP_DEFAULT_MS 5000 /* Nomad's kill_timeout */
+
+enum request_kind {
+    REQUEST_RECOVER,
+    REQUEST_START,
+    REQUEST_WAIT,
+    REQUEST_STOP,
+    REQUEST_DESTROY,
+    REQUEST_INSPECT,
+    REQUEST_STATS,
+    REQUEST_SIGNAL,
+    REQUEST_KIND_COUNT
+};
+
+struct request {                         /* owns; zeroed is empty */
+    char task_id[TASK_ID_MAX + 1];       /* all but START */
+    char signal[REQUEST_SIGNAL_MAX + 1]; /* STOP, SIGNAL; may be "" */
+    int64_t timeout_ms;                  /* STOP */
+    int64_t interval_ms;                 /* STATS; 0: not given */
+    bool force;                          /* DESTROY */
+    int32_t version;                     /* RECOVER: of driver_state */
+    struct buf driver_state;             /* RECOVER */
+    struct buf config;                   /* START: an encoded TaskConfig, not looked at */
+};
+
+/** Errors: INVALID malformed message, or a field that is missing or out of bounds, by name. */
+MUST_USE bool request_decode(enum request_kind kind, struct view bytes, struct request *out,
+                             struct err *err);
+/** Releases; zeroed memory is fine. */
+void request_fini(struct request *request);
+
+struct config_request { /* SetConfig; owns */
+    struct buf msgpack;
+    bool is_final;    /* the agent will use this process, not only ask whether the config is good */
+    int64_t core_mhz; /* mean of the usable cores by the agent's count; 0: not told */
+};
+/** Errors: INVALID malformed message, an API version that is not ours. */
+MUST_USE bool config_request_decode(struct view bytes, struct config_request *out, struct err *err);
+/** Releases; zeroed memory is fine. */
+void config_request_fini(struct config_request *request);
+
+/** True when Health/Check asks for this plugin ("" or "plugin"). Errors: INVALID malformed;
+ *  NOT_FOUND another service. */
+MUST_USE bool health_request_decode(struct view bytes, struct err *err);
