@@ -18,7 +18,7 @@
 #define TREE_CHUNK_AVG ((size_t)16 << 10)
 #define TREE_CHUNK_MAX ((size_t)64 << 10)
 
-#define TREE_PATH_MAX   ((size_t)16384)     /* bytes of a path: four times the kernel's PATH_MAX */
+#define TREE_PATH_MAX   ((size_t)4095)      /* bytes of a path: what one system call takes */
 #define TREE_DEPTH_MAX  200                 /* directories in a path: each is an open descriptor */
 #define TREE_TARGET_MAX ((size_t)4096)      /* bytes of a symlink's target: the kernel's PATH_MAX */
 #define TREE_XATTRS_MAX 64                  /* on one entry */

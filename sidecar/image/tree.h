@@ -41,6 +41,13 @@ void tree_put_hole(struct buf *holes, struct tree_hole hole);
 /** Takes the next hole. Errors: CORRUPT. */
 MUST_USE bool tree_take_hole(struct cursor *holes, struct tree_hole *out, struct err *err);
 
+/** Appends all of an entry but its chunks; what follows in a file's is tree_encode_chunks. */
+void tree_encode_head(const struct tree_entry *entry, struct buf *out);
+/** Appends the list of chunks that ends a file's entry. */
+void tree_encode_chunks(const struct chunk_ref *refs, size_t count, struct buf *out);
+/** The path inside an encoded head, lent from it. */
+struct view tree_borrow_path(struct view head);
+
 /** Appends the entry. It must be in order and within the limits: the one who calls has checked. */
 void tree_encode_entry(const struct tree_entry *entry, struct buf *out);
 
@@ -59,7 +66,10 @@ struct tree_totals {
  *  hard links to earlier files. Errors: CORRUPT. */
 MUST_USE bool tree_check(struct view tree, struct tree_totals *out, struct err *err);
 
-/** The root hash: of every entry without the places of its chunks, so that moving chunks to
- *  another pack changes nothing. `tree` was checked. */
+/** Puts one entry into a root hash (SUBKEY_ROOT_HASH): its head, and for a file what
+ *  tree_encode_chunks made, without the places of the chunks: moving them changes nothing. */
+void tree_hash_entry(struct keyed_hash *hash, struct view head, struct view chunks);
+
+/** The root hash of a whole tree. Errors: CORRUPT. */
 MUST_USE bool tree_root_hash(const struct agent_keys *keys, struct view tree,
                              uint8_t out[CRYPTO_HASH_BYTES], struct err *err);
