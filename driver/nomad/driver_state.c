@@ -19,7 +19,7 @@ void driver_state_encode(const struct driver_state *state, struct buf *out)
     const size_t start = out->len;
     buf_put_u64(out, MAGIC);
     buf_put_u32(out, DRIVER_STATE_VERSION);
-    buf_put(out, view_of(state->boot_id, BOOT_ID_BYTES));
+    buf_put_bytes(out, view_str(state->boot_id));
     buf_put(out, view_of(state->nonce, LAUNCH_NONCE_BYTES));
     buf_put_u64(out, (uint64_t)state->started_wall_ns);
     buf_put_bytes(out, view_str(state->alloc_id));
@@ -83,7 +83,7 @@ bool driver_state_decode(struct view bytes, struct driver_state *out, struct err
     struct driver_state got = { 0 };
     uint64_t started = 0;
     if (!check_frame(bytes, &c, err) ||
-        !take_fixed(&c, "boot id", got.boot_id, sizeof(got.boot_id), err) ||
+        !take_text(&c, "boot id", got.boot_id, sizeof(got.boot_id), err) ||
         !take_fixed(&c, "nonce", got.nonce, sizeof(got.nonce), err) ||
         !cursor_u64(&c, "start", &started, err) ||
         !take_text(&c, "alloc id", got.alloc_id, sizeof(got.alloc_id), err) ||

@@ -12,14 +12,14 @@
 #define DRIVER_STATE_VERSION   1 /* also TaskHandle.version */
 #define DRIVER_STATE_BYTES_MAX 2048
 #define LAUNCH_NONCE_BYTES     16
-#define BOOT_ID_BYTES          16
+#define BOOT_ID_MAX            36 /* text of /proc/sys/kernel/random/boot_id */
 
 struct driver_state {
-    uint8_t boot_id[BOOT_ID_BYTES];
+    char boot_id[BOOT_ID_MAX + 1];
     uint8_t nonce[LAUNCH_NONCE_BYTES];
     int64_t started_wall_ns;
-    char alloc_id[128];
-    char task_name[257];
+    char alloc_id[129];
+    char task_name[129];
 };
 
 /** Appends the encoding. */

@@ -9,9 +9,9 @@
 static struct driver_state sample(void)
 {
     struct driver_state s = { .started_wall_ns = 0x0102030405060708,
+                              .boot_id = "b0-b0",
                               .alloc_id = "8c1d",
                               .task_name = "web" };
-    memset(s.boot_id, 0xb0, sizeof(s.boot_id));
     memset(s.nonce, 0x0e, sizeof(s.nonce));
     return s;
 }
@@ -35,12 +35,12 @@ Test(driver_state, golden_bytes)
     cr_assert_lt(bytes.len * 2, sizeof(hex));
     hex_encode(buf_view(&bytes), hex);
     cr_assert_str_eq(hex, "414754474153543101000000"
-                          "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0"
+                          "0500000062302d6230"
                           "0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e"
                           "0807060504030201"
                           "0400000038633164"
                           "03000000776562"
-                          "dd0b98fd12ba697c");
+                          "5581f356e950cf96");
 }
 
 Test(driver_state, decodes_what_it_encoded)
