@@ -8,6 +8,7 @@
 #include "common/base/time.h"
 #include "common/loop/loop.h"
 #include "sidecar/config/config.h"
+#include "sidecar/checkpoint/checkpoint.h"
 #include "sidecar/engine/life.h"
 #include "sidecar/engine/wishes.h"
 #include "sidecar/observe/observe.h"
@@ -23,6 +24,8 @@ struct engine_spec {
 
 /* Called on the loop. */
 struct engine_events {
+    /** The shim said who it is; `api_path` is where the agent expects the API, "" nowhere. */
+    void (*on_hello)(void *arg, const char *api_path);
     /** Before the gate opens: whatever the agent will need must work now. False is retried, with
      *  `err` told as degraded; INVALID and DENIED end the start. */
     bool (*on_gate)(void *arg, struct err *err);
@@ -40,9 +43,9 @@ struct engine *engine_new(struct loop *loop, struct engine_spec spec,
 void engine_free(struct engine *engine);
 
 /** Asks for a checkpoint that begins after this call. `done` runs once, never inside this call;
- *  `wish` is the caller's memory until then. Kinds: UNAVAILABLE not durable yet, FENCED, INVALID
- *  this agent has no state, CONFLICT not running. */
-void engine_wish(struct engine *engine, struct wish *wish);
+ *  `wish` is the caller's memory until then. False when nobody is to be asked: INVALID this agent
+ *  has no state, CONFLICT it does not run now. Kinds of `done`: UNAVAILABLE not durable, FENCED. */
+MUST_USE bool engine_wish(struct engine *engine, struct wish *wish, struct err *err);
 /** Forgets a wish that is not done yet: `done` does not run. The checkpoint goes on. */
 void engine_forget(struct engine *engine, struct wish *wish);
 
@@ -54,7 +57,7 @@ struct engine_status {
     const char *holder;    /* standby: the node that is waited for; lent until the next turn */
     int64_t holder_epoch;
     bool has_checkpoint;
-    char checkpoint_id[130];
+    char checkpoint_id[PACK_ID_TEXT];
     int64_t sequence;
     int64_t age_ms; /* since the newest committed checkpoint was cut by this life; -1 unknown */
     int64_t rpo_ms; /* what would be lost now, at most; 0 while the agent does not run */
@@ -64,7 +67,3 @@ struct engine_status {
 
 /** What the engine knows now. */
 void engine_status(const struct engine *engine, struct engine_status *out);
-
-/** True when a peer of this uid may use the API: root, ourselves, and the agent once it is known.
- */
-bool engine_is_peer(const struct engine *engine, uid_t uid);

@@ -1,0 +1,37 @@
+/* local.h - the state directory on this machine: locked, then restored, made, or found filled.
+ *
+ * Worker thread: blocks. The lock lies beside the directory and is kept until local_close, so that
+ * a process that slept through its lease cannot exchange the directory under its successor. */
+#pragma once
+#include <sys/types.h>
+
+#include "common/base/fd.h"
+#include "sidecar/checkpoint/checkpoint.h"
+
+struct local {
+    char *path; /* absolute, without a slash at the end */
+    struct fd lock;
+};
+
+/** `path` is copied. Nothing is touched yet. */
+void local_init(struct local *l, const char *path);
+/** Gives the lock back. */
+void local_fini(struct local *l);
+
+enum local_found {
+    LOCAL_RESTORED, /* the head is in place */
+    LOCAL_FRESH,    /* no head; the directory is empty, perhaps made now, owned as its parent */
+    LOCAL_FILLED    /* no head; the directory has content, untouched */
+};
+
+struct local_wish {
+    struct checkpoint *cp;
+    const char *head; /* "" when the record has none */
+    struct deadline until;
+};
+
+/** Locks the directory (it may be locked by us already) and makes it what `wish` says. Errors:
+ *  UNAVAILABLE another process has it, or the store; CORRUPT the head is damaged or missing;
+ *  INVALID it is no directory; others as checkpoint_restore_into. */
+MUST_USE bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
+                         struct restore_report *report, struct err *err);

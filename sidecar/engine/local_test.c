@@ -1,0 +1,114 @@
+#include "sidecar/engine/local.h"
+
+#include "common/base/file.h"
+#include "common/base/own.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* A directory of the test's own, removed at its end. */
+static char root[64];
+static char path[96];
+
+static void setup(void)
+{
+    (void)snprintf(root, sizeof root, "/tmp/local-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(root));
+    (void)snprintf(path, sizeof path, "%s/task/state", root);
+}
+static void teardown(void)
+{
+    struct err err;
+    cr_assert(dir_remove_tree(root, &err), "%s", err.msg);
+}
+TestSuite(local, .init = setup, .fini = teardown);
+
+static bool open_first(struct local *l, enum local_found *out, struct err *err)
+{
+    struct local_wish wish = { .head = "" };
+    struct restore_report report;
+    return local_open(l, &wish, out, &report, err);
+}
+
+Test(local, absent_directory_is_made_with_its_parents)
+{
+    struct local l;
+    struct err err;
+    enum local_found found;
+    local_init(&l, path);
+    cr_assert(open_first(&l, &found, &err), "%s", err.msg);
+    cr_assert_eq(found, LOCAL_FRESH);
+    struct stat st;
+    cr_assert(stat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0777) == 0700);
+    local_fini(&l);
+}
+
+Test(local, empty_directory_is_a_fresh_one_and_content_is_kept)
+{
+    struct local l;
+    struct err err;
+    enum local_found found;
+    cr_assert(dir_make(path, 0700, &err));
+    local_init(&l, path);
+    cr_assert(open_first(&l, &found, &err) && found == LOCAL_FRESH);
+    CLEANUP(str_freep) char *file = str_format("%s/x", path);
+    cr_assert(file_publish(AT_FDCWD, file, view_str("kept"), 0600, FILE_REPLACE, &err));
+    cr_assert(open_first(&l, &found, &err) && found == LOCAL_FILLED);
+    cr_assert_eq(access(file, F_OK), 0);
+    local_fini(&l);
+}
+
+Test(local, slash_at_the_end_is_the_same_directory)
+{
+    struct local a, b;
+    struct err err;
+    enum local_found found;
+    CLEANUP(str_freep) char *slashed = str_format("%s//", path);
+    local_init(&a, path);
+    local_init(&b, slashed);
+    cr_assert(open_first(&a, &found, &err));
+    cr_assert_not(open_first(&b, &found, &err));
+    cr_assert_eq(err.kind, ERR_UNAVAILABLE);
+    local_fini(&a);
+    local_fini(&b);
+}
+
+Test(local, directory_in_use_is_unavailable_until_it_is_given_back)
+{
+    struct local a, b;
+    struct err err;
+    enum local_found found;
+    local_init(&a, path);
+    local_init(&b, path);
+    cr_assert(open_first(&a, &found, &err));
+    cr_assert(open_first(&a, &found, &err), "our own lock does not stop us");
+    cr_assert_not(open_first(&b, &found, &err));
+    cr_assert_eq(err.kind, ERR_UNAVAILABLE);
+    local_fini(&a);
+    cr_assert(open_first(&b, &found, &err), "%s", err.msg);
+    local_fini(&b);
+}
+
+Test(local, file_or_symlink_in_its_place_is_invalid)
+{
+    struct local l;
+    struct err err;
+    enum local_found found;
+    CLEANUP(str_freep) char *parent = str_format("%s/task", root);
+    cr_assert(dir_make(parent, 0700, &err));
+    cr_assert_eq(symlink("/", path), 0);
+    local_init(&l, path);
+    cr_assert_not(open_first(&l, &found, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert(file_publish(AT_FDCWD, path, view_str(""), 0600, FILE_REPLACE, &err));
+    cr_assert_not(open_first(&l, &found, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    local_fini(&l);
+    local_init(&l, "/");
+    cr_assert_not(open_first(&l, &found, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    local_fini(&l);
+}

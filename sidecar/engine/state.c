@@ -1,0 +1,197 @@
+#include "sidecar/engine/state.h"
+
+#include "common/base/own.h"
+#include "sidecar/engine/cut.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define OPEN_TRY_MS 3600000 /* a large tree from a slow store; losing the lease ends it sooner */
+
+struct state {
+    struct loop *loop;
+    struct lease *lease;
+    struct port *port;
+    const char *digest;
+    struct state_events events;
+    struct checkpoint *cp;
+    struct cut *cut;
+    struct saver *saver;
+    struct local local;
+    char head[PACK_ID_TEXT];
+    bool is_opening, is_stopped, is_saver_idle;
+    /* the worker's while is_opening */
+    bool is_ok;
+    enum local_found found;
+    struct restore_report report;
+    struct err err;
+};
+
+static bool on_take(void *arg, const struct saver_take *what, struct checkpoint_result *out,
+                    struct err *err)
+{
+    struct state *s = arg; /* worker: what is used here does not change while it works */
+    const struct checkpoint_request request = {
+        .reason = what->reason,
+        .config_digest = s->digest,
+        .cut = what->is_alone ? NULL : cut_borrow_ops(s->cut),
+        .until = what->until,
+    };
+    return checkpoint_take(s->cp, &request, out, err);
+}
+
+static void on_commit(void *arg, const struct checkpoint_result *result, saver_done_fn *done,
+                      void *done_arg)
+{
+    struct state *s = arg;
+    struct record_head head = { 0 };
+    if (result != NULL) {
+        (void)snprintf(head.id, sizeof head.id, "%s", result->id);
+        head.sequence = result->sequence;
+        head.epoch = result->epoch;
+        head.wall_ms = result->wall_ms;
+    }
+    lease_commit(s->lease, result != NULL ? &head : NULL, done, done_arg);
+}
+
+static void on_settle(void *arg, bool is_committed)
+{
+    struct state *s = arg;
+    if (is_committed)
+        checkpoint_committed(s->cp);
+    else
+        checkpoint_dropped(s->cp);
+}
+
+static void on_committed(void *arg, const struct checkpoint_result *result, bool is_once)
+{
+    struct state *s = arg;
+    s->events.on_committed(s->events.arg, result, is_once);
+}
+
+static void on_trouble(void *arg, const struct err *err)
+{
+    struct state *s = arg;
+    s->events.on_trouble(s->events.arg, err);
+}
+
+static void on_once(void *arg, const struct checkpoint_result *result, const struct err *err)
+{
+    struct state *s = arg;
+    s->events.on_once(s->events.arg, result, err);
+}
+
+static void check_idle(struct state *s)
+{
+    if (s->is_stopped && s->is_saver_idle && !s->is_opening)
+        s->events.on_idle(s->events.arg);
+}
+
+static void on_saver_idle(void *arg)
+{
+    struct state *s = arg;
+    s->is_saver_idle = true;
+    check_idle(s);
+}
+
+static void on_cut_send(void *arg, uint32_t seq, uint32_t freeze_ms)
+{
+    struct state *s = arg;
+    port_freeze(s->port, seq, freeze_ms);
+}
+
+bool state_new(const struct state_spec *spec, const struct state_events *events, struct state **out,
+               struct err *err)
+{
+    const struct sidecar_config *config = spec->config;
+    const struct checkpoint_spec checkpoints = {
+        .source = { spec->packs, config->name, lease_borrow_keys(spec->lease), 0 },
+        .root = config->state.path,
+        .exclude = (const char *const *)config->state.exclude.items,
+        .exclude_count = config->state.exclude.count,
+        .epoch = lease_epoch(spec->lease),
+    };
+    CLEANUP(checkpoint_freep) struct checkpoint *cp = NULL;
+    if (!checkpoint_new(&checkpoints, &cp, err))
+        return false;
+    struct state *s = mem_new(struct state);
+    if (!cut_new(spec->loop, on_cut_send, s, &s->cut, err)) {
+        free(s);
+        return false;
+    }
+    s->loop = spec->loop;
+    s->lease = spec->lease;
+    s->port = spec->port;
+    s->digest = spec->config_digest;
+    s->events = *events;
+    s->cp = STEAL(cp);
+    local_init(&s->local, config->state.path);
+    const struct record *record = lease_borrow_record(spec->lease);
+    if (record->has_head)
+        (void)snprintf(s->head, sizeof s->head, "%.*s", PACK_ID_TEXT - 1, record->head.id);
+    const struct saver_ops ops = { on_take, on_commit, on_settle, s };
+    const struct saver_events told = { on_committed, on_trouble, on_once, on_saver_idle, s };
+    s->saver = saver_new(spec->loop, spec->clock, spec->observe, &ops, &told);
+    *out = s;
+    return true;
+}
+
+void state_free(struct state *s)
+{
+    if (s == NULL)
+        return;
+    assert(!s->is_opening);
+    saver_free(s->saver);
+    cut_free(s->cut);
+    checkpoint_free(s->cp);
+    local_fini(&s->local);
+    free(s);
+}
+
+static void open_job(void *arg)
+{
+    struct state *s = arg;
+    struct local_wish wish = { s->cp, s->head, deadline_after(boot_now(), OPEN_TRY_MS, 0) };
+    s->is_ok = local_open(&s->local, &wish, &s->found, &s->report, &s->err);
+}
+
+static void on_open_done(void *arg)
+{
+    struct state *s = arg;
+    s->is_opening = false;
+    if (s->is_stopped) {
+        check_idle(s);
+        return;
+    }
+    if (s->is_ok && s->found == LOCAL_RESTORED)
+        saver_adopt(s->saver, s->report.id, s->report.sequence);
+    s->events.on_opened(s->events.arg, s->found, &s->report, s->is_ok ? NULL : &s->err);
+}
+
+void state_open(struct state *s)
+{
+    assert(!s->is_opening && !s->is_stopped);
+    s->is_opening = true;
+    s->report = (struct restore_report){ 0 };
+    loop_work(s->loop, open_job, on_open_done, s);
+}
+
+void state_stop(struct state *s, const struct err *why)
+{
+    s->is_stopped = true;
+    saver_stop(s->saver, why);
+}
+
+struct saver *state_borrow_saver(struct state *s) { return s->saver; }
+
+const char *state_borrow_head(const struct state *s)
+{
+    int64_t sequence;
+    const char *newest = saver_borrow_head(s->saver, &sequence);
+    return newest[0] != '\0' ? newest : s->head;
+}
+
+void state_on_frozen(struct state *s, uint32_t seq, bool is_frozen)
+{
+    cut_on_frozen(s->cut, seq, is_frozen);
+}
