@@ -15,7 +15,7 @@
 #define VALUE_MAX      1024
 
 static const char *module_name = "agent";
-static enum log_level lowest_level = LOG_INFO;
+static _Atomic enum log_level lowest_level = LOG_INFO;
 static _Atomic uint64_t dropped;
 
 static const char *const level_names[] = {
@@ -32,6 +32,8 @@ void log_init(const char *module, enum log_level lowest)
     module_name = module;
     lowest_level = lowest;
 }
+
+void log_set_level(enum log_level lowest) { lowest_level = lowest; }
 
 bool log_level_parse(const char *name, enum log_level *out, struct err *err)
 {

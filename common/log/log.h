@@ -52,6 +52,9 @@ LOG_FIELD(err, const struct err *, LOG_TEXT, text, v->msg)
  *  any thread: it is the one piece of global state. Until then: "agent", LOG_INFO. */
 void log_init(const char *module, enum log_level lowest);
 
+/** Changes the lowest level written, when configuration comes later than threads. Any thread. */
+void log_set_level(enum log_level lowest);
+
 /** A level by name ("debug", "info", "warn", "error"). Errors: INVALID. */
 MUST_USE bool log_level_parse(const char *name, enum log_level *out, struct err *err);
 

@@ -46,6 +46,9 @@ Test(log, lines_below_the_lowest_level_are_not_written)
     log_init("driver", LOG_WARN);
     LOG(LOG_INFO, "quiet");
     cr_assert_str_eq(line(from), "");
+    log_set_level(LOG_INFO);
+    LOG(LOG_INFO, "loud");
+    cr_assert_not_null(strstr(line(from), "loud"));
 }
 
 Test(log, a_field_that_does_not_fit_is_left_out_whole)
