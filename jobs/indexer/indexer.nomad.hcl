@@ -38,7 +38,7 @@ job "indexer" {
       env {
         CORPUS      = "${meta.corpus}"
         EFFECTS_LOG = "${meta.effects_log}"
-        PACE_MS     = "50"
+        PACE_MS     = "80"
       }
 
       resources {
