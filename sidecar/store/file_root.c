@@ -145,7 +145,7 @@ static bool is_empty(int root, bool *out, struct err *err)
 
 static bool marker_make(int root, struct err *err)
 {
-    bool empty;
+    bool empty = false;
     if (!is_empty(root, &empty, err))
         return false;
     if (!empty)
