@@ -1,0 +1,429 @@
+/* testing.h - for this room's tests only: a plugin with a client, over a fake table of tasks.
+ *
+ * The fake defines every function of driver/task/task.h, so that a test that includes this links
+ * no task room. A task does what its command says: "ok" runs until it is told otherwise, "later"
+ * starts when fake_release is called, a kind's name ("UNAVAILABLE") fails with that kind. */
+#pragma once
+#include <criterion/criterion.h>
+
+#include "driver/nomad/driver_state.h"
+#include "driver/nomad/plugin_config.h"
+#include "driver/nomad/task_spec.h"
+#include "driver/plugin/plugin.h"
+#include "driver/proto/base.pb-c.h"
+#include "driver/proto/driver.pb-c.h"
+#include "driver/proto/task.pb-c.h"
+#include "driver/rpc/testing.h"
+#include "driver/task/task.h"
+
+#define BASE       "/hashicorp.nomad.plugins.base.proto.BasePlugin/"
+#define DRIVER     "/hashicorp.nomad.plugins.drivers.proto.Driver/"
+#define FAKE_TASKS 64
+
+struct task_wait {
+    struct fake_task *task;
+    task_result_fn *on_result;
+    void *arg;
+    struct task_wait *next;
+};
+
+struct fake_task {
+    char *id;
+    bool is_used, has_ended;
+    int last_signal;
+    struct task_wait *waits;
+    task_started_fn *on_started; /* of a "later" task */
+    void *start_arg;
+};
+
+struct tasks {
+    struct loop *loop;
+    task_event_fn *on_event;
+    void *event_arg;
+    struct fake_task all[FAKE_TASKS];
+};
+
+static struct {
+    struct tasks *tasks; /* the newest table */
+    int made, opened, waits_cancelled, usages;
+    enum err_kind open_error;
+    bool holds_usage; /* keep samples until fake_give_usage */
+    task_usage_fn *on_usage;
+    void *usage_arg;
+} fake;
+
+struct fake_post { /* a completion on the next turn of the loop */
+    enum { POST_DONE, POST_STARTED, POST_RESULT, POST_USAGE } what;
+    union {
+        task_done_fn *done;
+        task_started_fn *started;
+        task_result_fn *result;
+        task_usage_fn *usage;
+    } fn;
+    void *arg;
+    struct err err; /* ERR_NONE: none */
+};
+
+static void fake_deliver(void *arg)
+{
+    struct fake_post *post = arg;
+    static const uint8_t state[] = "driver state";
+    const struct err *err = post->err.kind == ERR_NONE ? NULL : &post->err;
+    struct task_handle handle = { view_of(state, sizeof(state) - 1) };
+    struct task_result result = { .exit_code = 7 };
+    struct usage usage = { .percent = 150, .raw = { .rss_bytes = 1 << 20 } };
+    switch (post->what) {
+    case POST_DONE:
+        post->fn.done(post->arg, err);
+        break;
+    case POST_STARTED:
+        post->fn.started(post->arg, err == NULL ? &handle : NULL, err);
+        break;
+    case POST_RESULT:
+        post->fn.result(post->arg, err == NULL ? &result : NULL, err);
+        break;
+    case POST_USAGE:
+        post->fn.usage(post->arg, err == NULL ? &usage : NULL, err);
+        break;
+    }
+    free(post);
+}
+
+static void fake_post(struct loop *loop, struct fake_post post, enum err_kind kind)
+{
+    struct fake_post *copy = mem_new(struct fake_post);
+    *copy = post;
+    if (kind != ERR_NONE)
+        err_set(&copy->err, kind, "fake: %s", err_kind_name(kind));
+    loop_post(loop, fake_deliver, copy);
+}
+
+static struct fake_task *fake_find(struct tasks *tasks, const char *id)
+{
+    for (size_t i = 0; i < FAKE_TASKS; i++) {
+        if (tasks->all[i].is_used && strcmp(tasks->all[i].id, id) == 0)
+            return &tasks->all[i];
+    }
+    return NULL;
+}
+
+static struct fake_task *fake_add(struct tasks *tasks, const char *id)
+{
+    struct fake_task *task = tasks->all;
+    while (task->is_used)
+        task++;
+    *task = (struct fake_task){ .id = str_copy(id), .is_used = true };
+    return task;
+}
+
+static void fake_wake(struct tasks *tasks, struct fake_task *task, enum err_kind kind)
+{
+    while (task->waits != NULL) {
+        struct task_wait *wait = task->waits;
+        task->waits = wait->next;
+        fake_post(
+            tasks->loop,
+            (struct fake_post){ POST_RESULT, { .result = wait->on_result }, wait->arg, { 0 } },
+            kind);
+        free(wait);
+    }
+}
+
+static void fake_remove(struct tasks *tasks, struct fake_task *task)
+{
+    fake_wake(tasks, task, ERR_NOT_FOUND);
+    str_freep(&task->id);
+    task->is_used = false;
+}
+
+/** The task ends with code 7. */
+static inline void fake_exit(const char *id)
+{
+    struct fake_task *task = fake_find(fake.tasks, id);
+    task->has_ended = true;
+    fake_wake(fake.tasks, task, ERR_NONE);
+}
+
+/** A "later" task starts. */
+static inline void fake_release(const char *id)
+{
+    struct fake_task *task = fake_find(fake.tasks, id);
+    fake_post(
+        fake.tasks->loop,
+        (struct fake_post){ POST_STARTED, { .started = task->on_started }, task->start_arg, { 0 } },
+        ERR_NONE);
+    task->on_started = NULL;
+}
+
+/** The sample that is held arrives, or fails with `kind`. */
+static inline void fake_give_usage(enum err_kind kind)
+{
+    task_usage_fn *on_usage = fake.on_usage;
+    fake.on_usage = NULL;
+    fake_post(fake.tasks->loop,
+              (struct fake_post){ POST_USAGE, { .usage = on_usage }, fake.usage_arg, { 0 } }, kind);
+}
+
+struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
+                        task_event_fn *on_event, void *arg)
+{
+    cr_assert_not_null(config->state_dir);
+    fake.made++;
+    fake.tasks = mem_new(struct tasks);
+    fake.tasks->loop = loop;
+    fake.tasks->on_event = on_event;
+    fake.tasks->event_arg = arg;
+    return fake.tasks;
+}
+
+void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
+{
+    fake.opened++;
+    fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } },
+              fake.open_error);
+}
+
+void tasks_close(struct tasks *tasks, task_done_fn *on_done, void *arg)
+{
+    for (size_t i = 0; i < FAKE_TASKS; i++) {
+        struct fake_task *task = &tasks->all[i];
+        if (task->is_used && task->on_started != NULL)
+            fake_post(tasks->loop,
+                      (struct fake_post){
+                          POST_STARTED, { .started = task->on_started }, task->start_arg, { 0 } },
+                      ERR_UNAVAILABLE);
+        if (task->is_used)
+            fake_remove(tasks, task);
+    }
+    if (fake.on_usage != NULL)
+        fake_give_usage(ERR_UNAVAILABLE);
+    fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } },
+              ERR_NONE);
+}
+
+void tasks_free(struct tasks *tasks) { free(tasks); }
+
+void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *on_started,
+                 void *arg)
+{
+    struct fake_post post = { POST_STARTED, { .started = on_started }, arg, { 0 } };
+    enum err_kind kind = fake_find(tasks, spec->id) != NULL ? ERR_CONFLICT : ERR_NONE;
+    for (int i = 1; i < ERR_KIND_COUNT; i++) {
+        if (strcmp(spec->config.command, err_kind_name((enum err_kind)i)) == 0)
+            kind = (enum err_kind)i;
+    }
+    struct fake_task *task = kind == ERR_NONE ? fake_add(tasks, spec->id) : NULL;
+    if (task != NULL && strcmp(spec->config.command, "later") == 0) {
+        task->on_started = on_started;
+        task->start_arg = arg;
+    } else {
+        fake_post(tasks->loop, post, kind);
+    }
+    task_spec_free(spec);
+}
+
+void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
+                   task_done_fn *on_done, void *arg)
+{
+    enum err_kind kind = view_is_equal(driver_state, view_str("driver state")) ? ERR_NONE
+                                                                               : ERR_CORRUPT;
+    if (kind == ERR_NONE && fake_find(tasks, task_id) == NULL)
+        (void)fake_add(tasks, task_id);
+    fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } }, kind);
+}
+
+struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_result_fn *on_result,
+                             void *arg)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    if (task == NULL || task->has_ended) {
+        fake_post(tasks->loop,
+                  (struct fake_post){ POST_RESULT, { .result = on_result }, arg, { 0 } },
+                  task == NULL ? ERR_NOT_FOUND : ERR_NONE);
+        return NULL;
+    }
+    struct task_wait *wait = mem_new(struct task_wait);
+    *wait = (struct task_wait){ task, on_result, arg, task->waits };
+    task->waits = wait;
+    return wait;
+}
+
+void task_wait_cancel(struct task_wait *wait)
+{
+    struct task_wait **at = &wait->task->waits;
+    while (*at != wait)
+        at = &(*at)->next;
+    *at = wait->next;
+    free(wait);
+    fake.waits_cancelled++;
+}
+
+void tasks_stop(struct tasks *tasks, const char *task_id, const char *signal_name,
+                int64_t timeout_ms, task_done_fn *on_done, void *arg)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    cr_assert_eq(timeout_ms, 2500);
+    cr_assert_str_eq(signal_name, "SIGUSR1");
+    if (task != NULL)
+        fake_exit(task_id);
+    fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } },
+              ERR_NONE);
+}
+
+bool tasks_signal(struct tasks *tasks, const char *task_id, const char *signal_name,
+                  struct err *err)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    if (task == NULL)
+        return err_set(err, ERR_NOT_FOUND, "signal \"%s\": unknown", task_id);
+    return strcmp(signal_name, "SIGHUP") == 0 || err_set(err, ERR_INVALID, "unknown signal");
+}
+
+void tasks_destroy(struct tasks *tasks, const char *task_id, bool force, task_done_fn *on_done,
+                   void *arg)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    bool is_refused = task != NULL && !task->has_ended && !force;
+    if (task != NULL && !is_refused)
+        fake_remove(tasks, task);
+    fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } },
+              is_refused ? ERR_CONFLICT : ERR_NONE);
+}
+
+bool tasks_inspect(struct tasks *tasks, const char *task_id, struct task_status *out,
+                   struct err *err)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    if (task == NULL)
+        return err_set(err, ERR_NOT_FOUND, "inspect \"%s\": unknown", task_id);
+    *out = (struct task_status){ .id = task->id,
+                                 .name = "bad \xff name",
+                                 .running = true,
+                                 .started = { 1500000000 },
+                                 .phase = "running" };
+    return true;
+}
+
+void tasks_usage(struct tasks *tasks, const char *task_id, task_usage_fn *on_usage, void *arg)
+{
+    struct fake_task *task = fake_find(tasks, task_id);
+    fake.usages++;
+    if (fake.holds_usage) {
+        fake.on_usage = on_usage;
+        fake.usage_arg = arg;
+        return;
+    }
+    fake_post(tasks->loop, (struct fake_post){ POST_USAGE, { .usage = on_usage }, arg, { 0 } },
+              task == NULL || task->has_ended ? ERR_NOT_FOUND : ERR_NONE);
+}
+
+size_t tasks_count(const struct tasks *tasks) { return sizeof(tasks->all) / sizeof(*tasks->all); }
+
+struct host { /* the agent's side */
+    struct world w;
+    struct plugin *plugin;
+    int asked_to_end, stopped;
+};
+
+static inline void host_asked(void *arg) { ((struct host *)arg)->asked_to_end++; }
+static inline void host_stopped(void *arg)
+{
+    ((struct host *)arg)->stopped++;
+    loop_quit(((struct host *)arg)->w.loop);
+}
+
+/** A plugin that serves, and a client of it. */
+static inline void host_init(struct host *host)
+{
+    struct err err;
+    struct fd listener;
+    memset(host, 0, sizeof(*host));
+    world_init(&host->w);
+    cr_assert(socket_listen(host->w.path, &listener, &err), "%s", err.msg);
+    host->plugin = plugin_new(
+        &(struct plugin_spec){ host->w.loop, host->w.rpc, listener, host_asked, host });
+    cr_assert(rpc_client_open(host->w.rpc, host->w.path, &host->w.client, &err), "%s", err.msg);
+}
+
+/** Stops the plugin and proves that nothing is left. */
+static inline void host_fini(struct host *host)
+{
+    rpc_client_free(STEAL(host->w.client));
+    plugin_stop(host->plugin, host_stopped, host);
+    while (host->stopped == 0)
+        loop_run(host->w.loop);
+    plugin_free(host->plugin);
+    world_fini(&host->w);
+}
+
+/** One unary call with a packed message. */
+static inline void host_ask(struct host *host, const char *path, const void *message,
+                            struct seen *seen)
+{
+    uint8_t bytes[4096];
+    size_t len = 0;
+    if (message != NULL) {
+        cr_assert_leq(protobuf_c_message_get_packed_size(message), sizeof(bytes));
+        len = protobuf_c_message_pack(message, bytes);
+    }
+    world_ask(&host->w, path, view_of(bytes, len), seen);
+}
+
+/** As host_ask, for the code alone. */
+static inline enum rpc_code host_code(struct host *host, const char *path, const void *message)
+{
+    struct seen seen;
+    host_ask(host, path, message, &seen);
+    seen_fini(&seen);
+    return seen.code;
+}
+
+/** Runs the loop until `*value` is at least `at_least`. */
+static inline void host_run_until(struct host *host, const int *value, int at_least)
+{
+    while (*value < at_least) {
+        loop_post(host->w.loop, world_quit, &host->w);
+        loop_run(host->w.loop);
+    }
+}
+
+static inline ProtobufCBinaryData bytes_of(const char *text)
+{
+    union {
+        const char *from;
+        uint8_t *to;
+    } cast = { .from = text };
+    return (ProtobufCBinaryData){ strlen(text), cast.to };
+}
+
+/** The final SetConfig with an empty configuration. */
+static inline void host_configure(struct host *host)
+{
+    Nd__SetConfigRequest request = ND__SET_CONFIG_REQUEST__INIT;
+    Nd__NomadConfig nomad = ND__NOMAD_CONFIG__INIT;
+    request.nomad_config = &nomad;
+    request.plugin_api_version = bytes_of("v0.1.0");
+    cr_assert_eq(host_code(host, BASE "SetConfig", &request), RPC_OK);
+}
+
+/** StartTask of `id` with `command`. */
+static inline enum rpc_code host_start(struct host *host, const char *id, const char *command,
+                                       struct seen *seen)
+{
+    uint8_t msgpack[256] = { 0x81, 0xa7, 'c', 'o', 'm', 'm', 'a', 'n', 'd', 0xd9 };
+    msgpack[10] = (uint8_t)strlen(command);
+    memcpy(msgpack + 11, command, strlen(command));
+    Nd__TaskConfig config = ND__TASK_CONFIG__INIT;
+    config.id = bytes_of(id);
+    config.name = bytes_of("task");
+    config.alloc_id = bytes_of("alloc");
+    config.alloc_dir = bytes_of("/alloc");
+    config.stdout_path = bytes_of("/dev/null");
+    config.stderr_path = bytes_of("/dev/null");
+    config.msgpack_driver_config = (ProtobufCBinaryData){ 11 + strlen(command), msgpack };
+    uint8_t packed[1024];
+    Nd__StartTaskRequest request = ND__START_TASK_REQUEST__INIT;
+    request.task = (ProtobufCBinaryData){ nd__task_config__pack(&config, packed), packed };
+    host_ask(host, DRIVER "StartTask", &request, seen);
+    return seen->code;
+}
