@@ -1,0 +1,78 @@
+#include "driver/plugin/reply.h"
+
+#include "common/base/own.h"
+#include "common/base/text.h"
+#include "driver/proto/driver.pb-c.h"
+
+#include <criterion/criterion.h>
+
+static struct buf out;
+
+static void tear_down(void) { buf_fini(&out); }
+TestSuite(reply, .fini = tear_down);
+
+Test(reply, cleans_what_strict_readers_would_refuse)
+{
+    reply_put_result(&out, &(struct task_result){ .exit_code = -1, .err = "bad \xff\xc3" });
+    Nd__WaitTaskResponse *got = nd__wait_task_response__unpack(NULL, out.len, out.data);
+    cr_assert(utf8_is_valid(view_str(got->err)));
+    cr_assert_eq(got->result->exit_code, -1);
+    nd__wait_task_response__free_unpacked(got, NULL);
+}
+
+/* A message with every field zero has no bytes; inside another it must still be there. */
+Test(reply, always_has_a_result)
+{
+    reply_put_result(&out, &(struct task_result){ 0 });
+    Nd__WaitTaskResponse *got = nd__wait_task_response__unpack(NULL, out.len, out.data);
+    cr_assert_not_null(got->result);
+    nd__wait_task_response__free_unpacked(got, NULL);
+}
+
+Test(reply, measures_what_the_kernel_counts_and_no_more)
+{
+    struct usage usage = { .percent = 50, .user_percent = 30, .system_percent = 20 };
+    usage.raw.rss_bytes = 4096;
+    usage.raw.swap_bytes = -1;
+    reply_put_usage(&out, "id", &usage, (struct wall){ 1 }, 2000);
+    Nd__TaskStatsResponse *got = nd__task_stats_response__unpack(NULL, out.len, out.data);
+    Nd__TaskResourceUsage *sum = got->stats->agg_resource_usage;
+    cr_assert_not_null(got->stats->timestamp);
+    cr_assert_eq(sum->cpu->total_ticks, 1000);
+    cr_assert_eq(sum->cpu->n_measured_fields, 3);
+    cr_assert_eq(sum->memory->n_measured_fields, 2);
+    cr_assert_eq(sum->memory->rss, 4096);
+    cr_assert_eq(sum->memory->swap, 0);
+    nd__task_stats_response__free_unpacked(got, NULL);
+    buf_fini(&out);
+    usage.raw.has_cgroup_cpu = usage.raw.has_cgroup_memory = true;
+    reply_put_usage(&out, "id", &usage, (struct wall){ 1 }, 0);
+    got = nd__task_stats_response__unpack(NULL, out.len, out.data);
+    cr_assert_eq(got->stats->agg_resource_usage->cpu->n_measured_fields, 5);
+    cr_assert_eq(got->stats->agg_resource_usage->memory->n_measured_fields, 4);
+    nd__task_stats_response__free_unpacked(got, NULL);
+}
+
+Test(reply, takes_an_attribute_back_with_an_empty_value)
+{
+    struct host_facts facts = { .attr_count = 2 };
+    facts.attrs[0] = (struct host_attr){ "driver.agent.one", "yes" };
+    facts.attrs[1] = (struct host_attr){ "driver.agent.two", "" };
+    reply_put_fingerprint(&out, &facts, REPLY_HEALTHY, "Healthy");
+    Nd__FingerprintResponse *got = nd__fingerprint_response__unpack(NULL, out.len, out.data);
+    cr_assert_eq(got->n_attributes, 3);
+    cr_assert_str_eq(got->attributes[0]->key, "driver.agent.version");
+    cr_assert_str_eq(got->attributes[2]->value->string_val, "");
+    cr_assert_eq(got->attributes[2]->value->value_case, ND__ATTRIBUTE__VALUE_STRING_VAL);
+    cr_assert_eq(got->health, ND__FINGERPRINT_RESPONSE__HEALTH_STATE__HEALTHY);
+    nd__fingerprint_response__free_unpacked(got, NULL);
+}
+
+Test(reply, counts_time_before_1970_downwards)
+{
+    reply_put_event(&out, &(struct task_event){ "i", "a", "t", { -500000000 }, "m" });
+    Nd__DriverTaskEvent *got = nd__driver_task_event__unpack(NULL, out.len, out.data);
+    cr_assert_eq(got->timestamp->seconds, -1);
+    cr_assert_eq(got->timestamp->nanos, 500000000);
+    nd__driver_task_event__free_unpacked(got, NULL);
+}

@@ -1,0 +1,157 @@
+#include "driver/plugin/request.h"
+
+#include "common/base/own.h"
+#include "driver/proto/base.pb-c.h"
+#include "driver/proto/driver.pb-c.h"
+
+#include <criterion/criterion.h>
+
+static struct request request;
+static struct err err;
+
+static void tear_down(void) { request_fini(&request); }
+TestSuite(request, .fini = tear_down);
+
+static struct view pack(const void *message)
+{
+    static uint8_t bytes[2048];
+    cr_assert_leq(protobuf_c_message_get_packed_size(message), sizeof(bytes));
+    return view_of(bytes, protobuf_c_message_pack(message, bytes));
+}
+
+static ProtobufCBinaryData bytes_of(const char *text, size_t len)
+{
+    union {
+        const char *from;
+        uint8_t *to;
+    } cast = { .from = text };
+    return (ProtobufCBinaryData){ len, cast.to };
+}
+
+static bool wait_with(const char *id, size_t len)
+{
+    Nd__WaitTaskRequest message = ND__WAIT_TASK_REQUEST__INIT;
+    message.task_id = bytes_of(id, len);
+    return request_decode(REQUEST_WAIT, pack(&message), &request, &err);
+}
+
+Test(request, takes_an_id_of_the_longest_length_and_none_longer)
+{
+    char id[TASK_ID_MAX + 1];
+    memset(id, 'i', sizeof(id));
+    cr_assert(wait_with(id, TASK_ID_MAX));
+    cr_assert_eq(strlen(request.task_id), TASK_ID_MAX);
+    cr_assert_not(wait_with(id, TASK_ID_MAX + 1));
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+Test(request, never_cuts_an_id_at_a_nul)
+{
+    cr_assert_not(wait_with("a\0b", 3));
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+Test(request, refuses_an_id_that_is_not_text)
+{
+    cr_assert_not(wait_with("a\xff", 2));
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+Test(request, refuses_every_empty_and_every_malformed_message)
+{
+    for (int kind = 0; kind < REQUEST_KIND_COUNT; kind++) {
+        cr_assert_not(request_decode((enum request_kind)kind, view_of("", 0), &request, &err));
+        cr_assert_eq(err.kind, ERR_INVALID);
+        cr_assert_not(
+            request_decode((enum request_kind)kind, view_of("\x0a\xff", 2), &request, &err));
+        cr_assert_eq(err.kind, ERR_INVALID);
+    }
+}
+
+Test(request, ignores_fields_of_a_future_agent)
+{
+    static const char bytes[] = "\x0a\x01"
+                                "x\xa2\x06\x03"
+                                "new";
+    cr_assert(request_decode(REQUEST_WAIT, view_of(bytes, sizeof(bytes) - 1), &request, &err));
+    cr_assert_str_eq(request.task_id, "x");
+}
+
+Test(request, brings_durations_into_range)
+{
+    static const struct {
+        int64_t seconds;
+        int32_t nanos;
+        int64_t expected_ms;
+    } rows[] = {
+        { 0, 0, 0 },  { 2, 500000000, 2500 },      { -1, 0, 0 },
+        { 0, -5, 0 }, { INT64_MIN, INT32_MIN, 0 }, { INT64_MAX, INT32_MAX, REQUEST_DURATION_MAX_MS }
+    };
+    Nd__Duration duration = ND__DURATION__INIT;
+    Nd__StopTaskRequest message = ND__STOP_TASK_REQUEST__INIT;
+    message.task_id = bytes_of("x", 1);
+    cr_assert(request_decode(REQUEST_STOP, pack(&message), &request, &err));
+    cr_assert_eq(request.timeout_ms, REQUEST_STOP_DEFAULT_MS);
+    message.timeout = &duration;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        duration.seconds = rows[i].seconds;
+        duration.nanos = rows[i].nanos;
+        cr_assert(request_decode(REQUEST_STOP, pack(&message), &request, &err));
+        cr_assert_eq(request.timeout_ms, rows[i].expected_ms, "row %zu", i);
+    }
+}
+
+Test(request, keeps_the_task_configuration_as_it_came)
+{
+    Nd__StartTaskRequest message = ND__START_TASK_REQUEST__INIT;
+    message.task = bytes_of("\xff\0\x01", 3);
+    cr_assert(request_decode(REQUEST_START, pack(&message), &request, &err));
+    cr_assert(view_is_equal(buf_view(&request.config), view_of("\xff\0\x01", 3)));
+}
+
+Test(request, needs_a_handle_with_a_configuration_to_recover)
+{
+    Nd__TaskHandle handle = ND__TASK_HANDLE__INIT;
+    Nd__RecoverTaskRequest message = ND__RECOVER_TASK_REQUEST__INIT;
+    message.task_id = bytes_of("ignored", 7);
+    cr_assert_not(request_decode(REQUEST_RECOVER, pack(&message), &request, &err));
+    message.handle = &handle;
+    cr_assert_not(request_decode(REQUEST_RECOVER, pack(&message), &request, &err));
+    handle.config = bytes_of("\x0a\xff", 2);
+    cr_assert_not(request_decode(REQUEST_RECOVER, pack(&message), &request, &err));
+    handle.config = bytes_of("\x0a\x02id", 4);
+    cr_assert(request_decode(REQUEST_RECOVER, pack(&message), &request, &err), "%s", err.msg);
+    cr_assert_str_eq(request.task_id, "id");
+}
+
+Test(request, tells_the_final_configuration_and_counts_usable_cores)
+{
+    Nd__ClientTopologyCore cores[4], *list[4];
+    for (int i = 0; i < 4; i++) {
+        nd__client_topology_core__init(&cores[i]);
+        list[i] = &cores[i];
+    }
+    cores[0].base_speed = 2000;
+    cores[0].max_speed = 9000;
+    cores[1].max_speed = 3000;
+    cores[2].guess_speed = 1000;
+    cores[3].base_speed = 9000;
+    cores[3].disable = true;
+    Nd__ClientTopology topology = ND__CLIENT_TOPOLOGY__INIT;
+    topology.cores = list;
+    topology.n_cores = 4;
+    Nd__NomadDriverConfig driver = ND__NOMAD_DRIVER_CONFIG__INIT;
+    driver.topology = &topology;
+    Nd__NomadConfig nomad = ND__NOMAD_CONFIG__INIT;
+    Nd__SetConfigRequest message = ND__SET_CONFIG_REQUEST__INIT;
+    CLEANUP(config_request_fini) struct config_request config = { 0 };
+    message.msgpack_config = bytes_of("\x80", 1);
+    cr_assert(config_request_decode(pack(&message), &config, &err));
+    cr_assert_not(config.is_final);
+    config_request_fini(&config);
+    message.nomad_config = &nomad;
+    nomad.driver = &driver;
+    cr_assert(config_request_decode(pack(&message), &config, &err));
+    cr_assert(config.is_final);
+    cr_assert_eq(config.core_mhz, 2000);
+}
