@@ -1,7 +1,7 @@
 #include "driver/plugin/answer.h"
 
 #include "common/base/own.h"
-#include "driver/rpc/testing.h"
+#include "driver/rpc/world_test.h"
 
 #include <criterion/criterion.h>
 

@@ -1,6 +1,6 @@
 #include "driver/plugin/base_calls.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 #include "driver/proto/plugin.pb-c.h"
 
 static enum rpc_code set_config(struct host *host, const void *msgpack, size_t len, bool is_final,

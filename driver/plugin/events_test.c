@@ -1,6 +1,6 @@
 #include "driver/plugin/events.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 
 static struct task_event event_of(const char *message)
 {

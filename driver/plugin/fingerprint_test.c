@@ -1,6 +1,6 @@
 #include "driver/plugin/fingerprint.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 
 static struct rpc_request *watch(struct host *host, struct seen *seen)
 {

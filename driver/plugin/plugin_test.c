@@ -1,6 +1,6 @@
 #include "driver/plugin/plugin.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 
 Test(plugin, stops_before_it_was_ever_asked_anything)
 {

@@ -1,6 +1,6 @@
 #include "driver/plugin/stats.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 
 static struct rpc_request *open_stats(struct host *host, const char *id, int32_t interval_ms,
                                       struct seen *seen)

@@ -1,6 +1,6 @@
 #include "driver/plugin/task_calls.h"
 
-#include "driver/plugin/testing.h"
+#include "driver/plugin/host_test.h"
 #include "driver/proto/types.pb-c.h"
 
 static const char id[] = "alloc/task/12345678";

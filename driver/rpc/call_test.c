@@ -1,6 +1,6 @@
 #include "driver/rpc/call.h"
 
-#include "driver/rpc/testing.h"
+#include "driver/rpc/world_test.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "driver/rpc/rpc.h"
 
 #include "common/loop/loop.h"
-#include "driver/rpc/testing.h"
+#include "driver/rpc/world_test.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

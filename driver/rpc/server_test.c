@@ -1,6 +1,6 @@
 #include "driver/rpc/server.h"
 
-#include "driver/rpc/testing.h"
+#include "driver/rpc/world_test.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

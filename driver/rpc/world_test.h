@@ -1,4 +1,5 @@
-/* testing.h - for this room's tests only: a loop, a server and a client over a socket of their own.
+/* world_test.h - for this room's tests only: a loop, a server and a client over a socket of their
+ * own.
  *
  * Everything that is not under test aborts on failure. */
 #pragma once
