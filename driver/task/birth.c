@@ -1,0 +1,221 @@
+#include "driver/task/birth.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/own.h"
+#include "common/base/time.h"
+#include "common/cgroup/cgroup.h"
+#include "common/shimwire/spec.h"
+#include "driver/isolation/plan.h"
+#include "driver/nomad/plugin_config.h"
+#include "driver/nomad/task_spec.h"
+#include "driver/task/ledger.h"
+#include "driver/task/plan.h"
+
+/* Numbers of the descriptors in the shim. */
+enum { SHIM_LOCK = 4, SHIM_CONTROL, SHIM_STDOUT, SHIM_STDERR, SHIM_CONFIG };
+
+#define STOP_TIMEOUT_MS 5000 /* Nomad's default kill_timeout; StopTask brings its own */
+#define STOP_RESERVE_MS 2000 /* of it, for the final checkpoint of an agent that ignores signals \
+                              */
+
+/* Text that the arrays of a program point into. */
+struct texts {
+    char **made;
+    size_t made_count;
+    const char **argv, **envp;
+};
+
+static void texts_fini(struct texts *texts)
+{
+    for (size_t i = 0; i < texts->made_count; i++)
+        free(texts->made[i]);
+    free(texts->made);
+    free(texts->argv);
+    free(texts->envp);
+}
+
+static bool is_variable(const char *entry, const char *name)
+{
+    const size_t len = strlen(name);
+    return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+/* Ours win: an agent that was given another AGENT_API would talk to somebody else's sidecar. */
+static const char *const own_names[] = { "AGENT_NAME", "AGENT_API", "AGENT_STATE_DIR",
+                                         "AGENT_EPOCH", "AGENT_RESTORED" };
+
+static bool is_own(const char *entry)
+{
+    for (size_t i = 0; i < COUNT(own_names); i++)
+        if (is_variable(entry, own_names[i]))
+            return true;
+    return false;
+}
+
+static void texts_fill(const struct birth_in *in, struct texts *out)
+{
+    const struct task_spec *spec = in->spec;
+    const struct str_list *args = &spec->config.args;
+    const char *at = (const char *)spec->env.data;
+    size_t count = 0;
+    out->argv = mem_array(args->count + 2, sizeof(char *));
+    out->argv[0] = in->plan->command;
+    for (size_t i = 0; i < args->count; i++)
+        out->argv[i + 1] = args->items[i];
+    out->envp = mem_array(spec->env_count + COUNT(own_names) + 1, sizeof(char *));
+    for (size_t i = 0; i < spec->env_count; i++, at += strlen(at) + 1)
+        if (!is_own(at))
+            out->envp[count++] = at;
+    if (!in->plan->sidecar)
+        return;
+    const char *const values[] = { in->plan->agent_name, in->paths->api, in->plan->state_path };
+    out->made = mem_array(COUNT(values), sizeof(char *));
+    for (size_t i = 0; i < COUNT(values); i++) {
+        out->made[out->made_count++] = str_format("%s=%s", own_names[i], values[i]);
+        out->envp[count++] = out->made[i];
+    }
+}
+
+static bool spec_seal(const struct birth_in *in, const struct launch *launch, struct fd *out,
+                      struct err *err)
+{
+    static const char *const sidecar_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
+    const char *const sidecar_argv[] = { in->plan->sidecar, "attach", NULL };
+    const struct isolation_plan isolation = isolation_default();
+    uint8_t isolation_bytes[ISOLATION_BYTES];
+    CLEANUP(texts_fini) struct texts texts = { 0 };
+    struct shim_spec spec;
+    texts_fill(in, &texts);
+    isolation_encode(&isolation, isolation_bytes);
+    shim_spec_init(&spec);
+    memcpy(spec.nonce, launch->nonce, sizeof(spec.nonce));
+    spec.task_id = in->spec->id;
+    spec.task_name = in->spec->name;
+    spec.agent = (struct shim_program){ texts.argv, texts.envp };
+    if (in->plan->sidecar)
+        spec.sidecar = (struct shim_program){ sidecar_argv, sidecar_env };
+    spec.cwd = in->plan->task_dir;
+    spec.uid = in->plan->user.uid;
+    spec.gid = in->plan->user.gid;
+    spec.groups = in->plan->user.groups;
+    spec.group_count = in->plan->user.group_count;
+    spec.lock_fd = SHIM_LOCK;
+    spec.control_fd = SHIM_CONTROL;
+    spec.stdout_fd = SHIM_STDOUT;
+    spec.stderr_fd = SHIM_STDERR;
+    spec.config_fd = in->plan->sidecar ? SHIM_CONFIG : -1;
+    spec.record_path = in->paths->exit_record;
+    spec.socket_path = in->paths->socket;
+    spec.api_path = in->plan->sidecar ? in->paths->api : "";
+    spec.cgroup_dir = launch->cgroup_dir;
+    spec.isolation = view_of(isolation_bytes, sizeof(isolation_bytes));
+    spec.stop_signal = SIGTERM;
+    spec.stop_timeout_ms = STOP_TIMEOUT_MS;
+    spec.reserve_ms = in->plan->sidecar ? STOP_RESERVE_MS : 0;
+    spec.oom_score_adj = geteuid() == 0 ? (int32_t)in->config->shim_oom_score_adj : 0;
+    return shim_spec_seal(&spec, out, err);
+}
+
+static bool launch_fill(const struct birth_in *in, struct launch *out, struct err *err)
+{
+    const struct {
+        char *to;
+        const char *from;
+        size_t size;
+    } texts[] = {
+        { out->alloc_id, in->spec->alloc_id, sizeof(out->alloc_id) },
+        { out->task_name, in->spec->name, sizeof(out->task_name) },
+        { out->task_id, in->spec->id, sizeof(out->task_id) },
+        { out->cgroup_dir, in->plan->cgroup_dir, sizeof(out->cgroup_dir) },
+        { out->boot_id, in->boot_id, sizeof(out->boot_id) },
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        if (strlen(texts[i].from) >= texts[i].size)
+            return err_set(err, ERR_INVALID, "start task: \"%.64s...\" is too long", texts[i].from);
+        memcpy(texts[i].to, texts[i].from, strlen(texts[i].from) + 1);
+    }
+    if (getrandom(out->nonce, sizeof(out->nonce), 0) != (ssize_t)sizeof(out->nonce))
+        return err_sys(err, errno, "read random bytes");
+    out->at = wall_now();
+    return true;
+}
+
+/* Made here and not by the shim, to learn whether it can be: on a host where it cannot, the agent
+ * is contained by its PID namespace alone. A parent that an operator named must work. */
+static bool cgroup_make(const struct birth_in *in, struct launch *launch, struct err *err)
+{
+    struct err inner = { 0 };
+    struct cgroup cg = CGROUP_NONE;
+    if (launch->cgroup_dir[0] == '\0')
+        return true;
+    if (cgroup_open(launch->cgroup_dir, true, &cg, &inner)) {
+        cgroup_fini(&cg);
+        return true;
+    }
+    launch->cgroup_dir[0] = '\0';
+    if (!in->config->cgroup_parent)
+        return true;
+    *err = inner;
+    return err_wrap(err, "plugin config: cgroup_parent");
+}
+
+static bool shim_spawn(const struct birth_in *in, const struct fd *spec, const struct fd *config,
+                       struct birth_out *out, struct err *err)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(err, errno, "create control socket");
+    CLEANUP(fd_closep) struct fd ours = { pair[0] };
+    CLEANUP(fd_closep) struct fd theirs = { pair[1] };
+    CLEANUP(fd_closep) struct fd null = { open("/dev/null", O_RDWR | O_CLOEXEC) };
+    if (!fd_is_open(null))
+        return err_sys(err, errno, "open \"/dev/null\"");
+    /* 0, 1 and 2 too: a shim that held our own stdout or stderr would keep Nomad from noticing that
+     * we have died. */
+    const struct proc_map fds[] = {
+        { null.raw, 0 },
+        { null.raw, 1 },
+        { null.raw, 2 },
+        { spec->raw, SHIM_SPEC_FD },
+        { in->lock_fd, SHIM_LOCK },
+        { theirs.raw, SHIM_CONTROL },
+        { in->stdout_fd, SHIM_STDOUT },
+        { in->stderr_fd, SHIM_STDERR },
+        { config->raw, SHIM_CONFIG },
+    };
+    const char *const argv[] = { in->plan->shim, NULL };
+    const char *const envp[] = { NULL };
+    const struct proc_spec proc = { .argv = argv,
+                                    .envp = envp,
+                                    .fds = fds,
+                                    .fd_count = COUNT(fds) - (fd_is_open(*config) ? 0 : 1),
+                                    .cgroup_fd = -1 };
+    if (!proc_spawn(&proc, &out->shim, err))
+        return err_wrap(err, "start shim");
+    if (!proc_wait_start(&out->shim, err))
+        return err_wrap(err, "start shim \"%.128s\"", in->plan->shim);
+    out->control = fd_take(&ours);
+    return true;
+}
+
+bool birth(const struct birth_in *in, struct birth_out *out, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd spec = FD_NONE;
+    CLEANUP(fd_closep) struct fd config = FD_NONE;
+    *out = (struct birth_out){ .shim = PROC_NONE, .control = FD_NONE };
+    if (!launch_fill(in, &out->launch, err) || !cgroup_make(in, &out->launch, err) ||
+        !spec_seal(in, &out->launch, &spec, err))
+        return false;
+    if (in->plan->sidecar &&
+        !fd_sealed("agent.hcl", in->plan->agent_hcl.data, in->plan->agent_hcl.len, &config, err))
+        return false;
+    return ledger_publish(in->paths, &out->launch, err) && shim_spawn(in, &spec, &config, out, err);
+}

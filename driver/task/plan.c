@@ -1,0 +1,115 @@
+#include "driver/task/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/own.h"
+#include "common/cgroup/cgroup.h"
+#include "driver/nomad/agent_hcl.h"
+#include "driver/nomad/plugin_config.h"
+#include "driver/nomad/task_spec.h"
+
+#define LIBEXEC "/usr/libexec/nomad-driver-agent"
+#define ETC     "/etc"
+
+static bool check_supported(const struct task_spec *spec, struct err *err)
+{
+    if (spec->mount_count)
+        return err_set(err, ERR_INVALID, "task: mounts: are not supported by this driver");
+    if (spec->device_count)
+        return err_set(err, ERR_INVALID, "task: devices: are not supported by this driver");
+    if (spec->netns_path)
+        return err_set(err, ERR_INVALID,
+                       "task: network namespaces are not supported by this driver");
+    return true;
+}
+
+static bool is_below(const char *path, const char *root)
+{
+    const size_t len = strlen(root);
+    return strncmp(path, root, len) == 0 && path[len] == '/';
+}
+
+static bool is_cgroup(const char *dir)
+{
+    struct err ignored = { 0 };
+    struct cgroup cg = CGROUP_NONE;
+    if (!cgroup_open(dir, false, &cg, &ignored))
+        return false;
+    cgroup_fini(&cg);
+    return true;
+}
+
+/* Nomad's scope holds the agent in a directory of its own, so that ours is ours to freeze and
+ * kill. On v1 and hybrid hosts Nomad's path is of another hierarchy: then our own parent. */
+static char *choose_cgroup(const struct task_spec *spec, const struct plugin_config *config,
+                           const char *key)
+{
+    struct err ignored = { 0 };
+    char mount[CGROUP_PATH_MAX], own[CGROUP_PATH_MAX];
+    const char *given = spec->resources.cpuset_cgroup;
+    if (!cgroup_mount(mount, &ignored))
+        return str_copy("");
+    if (given && is_below(given, mount) && is_cgroup(given))
+        return str_format("%s/agent", given);
+    if (config->cgroup_parent)
+        return str_format("%s/agent-%s", config->cgroup_parent, key);
+    if (!cgroup_own(own, &ignored))
+        return str_copy("");
+    return str_format("%s/agent-%s", own, key);
+}
+
+static bool plan_sidecar(const struct task_spec *spec, const struct plugin_config *config,
+                         const struct task_paths *paths, struct task_plan *out, struct err *err)
+{
+    const char *region = task_spec_env(spec, "NOMAD_REGION");
+    if (!helper_find(config->sidecar, "agent-sidecar", LIBEXEC, &out->sidecar, err) ||
+        !state_path_find(spec, out->task_dir, &out->state_path, err))
+        return false;
+    out->agent_name = agent_name_of(spec);
+    const struct agent_hcl in = { .name = out->agent_name,
+                                  .store = config->store,
+                                  .key_file = config->key_file,
+                                  .state_path = out->state_path,
+                                  .api_path = paths->api,
+                                  .node = spec->node_name,
+                                  .alloc_id = spec->alloc_id,
+                                  .region = region ? region : "",
+                                  .config = &spec->config };
+    return agent_hcl_put(&in, &out->agent_hcl, err);
+}
+
+static bool plan_fill(const struct task_spec *spec, const struct plugin_config *config,
+                      const struct task_paths *paths, struct task_plan *out, struct err *err)
+{
+    if (!check_supported(spec, err) || !task_dir_find(spec, &out->task_dir, err) ||
+        !user_find(ETC, spec->user, &out->user, err) ||
+        !command_find(spec, &out->user, &out->command, err) ||
+        !helper_find(config->shim, "agent-shim", LIBEXEC, &out->shim, err))
+        return false;
+    out->cgroup_dir = choose_cgroup(spec, config, paths->key);
+    return !spec->config.has_state || plan_sidecar(spec, config, paths, out, err);
+}
+
+bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
+                    const struct task_paths *paths, struct task_plan *out, struct err *err)
+{
+    *out = (struct task_plan){ 0 };
+    if (plan_fill(spec, config, paths, out, err))
+        return true;
+    task_plan_fini(out);
+    return false;
+}
+
+void task_plan_fini(struct task_plan *plan)
+{
+    free(plan->command);
+    free(plan->task_dir);
+    free(plan->shim);
+    free(plan->sidecar);
+    free(plan->state_path);
+    free(plan->agent_name);
+    free(plan->cgroup_dir);
+    buf_fini(&plan->agent_hcl);
+    *plan = (struct task_plan){ 0 };
+}
