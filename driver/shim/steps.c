@@ -5,12 +5,14 @@
 #include <assert.h>
 #include <string.h>
 
-#define REKILL_MS      100 /* what moved itself into the cgroup after a kill meets the next one */
-#define FREEZE_WAIT_MS 250 /* longer means starved or uninterruptible: better no cut than a hang \
-                            */
-#define HANG_UP_MS     200 /* from the channel's end to the process's */
-#define CLOSING_MAX_MS 600000 /* final checkpoint after an exit of its own, while the lease lasts \
-                               */
+#define REKILL_MS 100 /* what moved itself into the cgroup after a kill meets the next one */
+#define FREEZE_WAIT_MS                                                                       \
+    250                /* longer means starved or uninterruptible: better no cut than a hang \
+                        */
+#define HANG_UP_MS 200 /* from the channel's end to the process's */
+#define CLOSING_MAX_MS                                                         \
+    600000 /* final checkpoint after an exit of its own, while the lease lasts \
+            */
 #define SIGNAL_LAST 64
 
 /* ---- small parts ---- */
@@ -562,7 +564,7 @@ void step_start(struct shim_core *core, const struct shim_input *in, const struc
     core->record.started = now->wall; /* until the agent has its own */
     core->sidecar_alive = core->config.has_sidecar;
     enter(core, core->config.has_sidecar ? SHIM_PHASE_STANDBY : SHIM_PHASE_STARTING);
-    add(core, core->config.has_sidecar ? SHIM_SPAWN_SIDECAR : SHIM_SPAWN_AGENT);
+    add(core, core->config.has_sidecar ? SHIM_ACT_SPAWN_SIDECAR : SHIM_ACT_SPAWN_AGENT);
 }
 
 void step_ignore(struct shim_core *core, const struct shim_input *in, const struct shim_now *now)

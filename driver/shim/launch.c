@@ -1,0 +1,127 @@
+#include "driver/shim/launch.h"
+
+#include "driver/isolation/apply.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define EPOCH    "AGENT_EPOCH="
+#define RESTORED "AGENT_RESTORED="
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+void shim_env_build(struct shim_env *env, const char *const *envp, const struct shim_msg *gate)
+{
+    size_t count = 0;
+    for (; *envp != NULL && count < SHIM_SPEC_SLOTS; envp++)
+        if (gate == NULL || !(starts_with(*envp, EPOCH) || starts_with(*envp, RESTORED)))
+            env->list[count++] = *envp;
+    if (gate != NULL) {
+        (void)snprintf(env->epoch, SHIM_ENV_TEXT, EPOCH "%" PRIu64, gate->arm.epoch);
+        (void)snprintf(env->restored, SHIM_ENV_TEXT, RESTORED "%s", gate->arm.restored);
+        env->list[count++] = env->epoch;
+        env->list[count++] = env->restored;
+    }
+    env->list[count] = NULL;
+}
+
+/* ---- in the children ---- */
+
+static bool prepare_sidecar(const void *arg, int keep_fd, struct proc_failure *why)
+{
+    (void)keep_fd;
+    const struct shim_launch *launch = arg;
+    if (setpriority(PRIO_PROCESS, 0, launch->nice) == 0)
+        return true;
+    *why = (struct proc_failure){ ISOLATION_STAGE_NICE, errno };
+    return false;
+}
+
+static bool prepare_agent(const void *arg, int keep_fd, struct proc_failure *why)
+{
+    (void)keep_fd;
+    int stage = 0, error = 0;
+    /* The shim is not dumpable; then /proc/self would not be ours to write in. Exec sets it anew.
+     */
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    if (isolation_apply(arg, &stage, &error))
+        return true;
+    *why = (struct proc_failure){ stage, error };
+    return false;
+}
+
+/* ---- in the shim ---- */
+
+static int or_null(struct fd fd, int null_fd) { return fd_is_open(fd) ? fd.raw : null_fd; }
+
+bool shim_launch_sidecar(const struct shim_launch *launch, int channel, struct proc *out,
+                         struct err *err)
+{
+    const struct shim_fds *fds = launch->fds;
+    struct proc_map map[] = { { STDIN_FILENO, 0 },
+                              { STDOUT_FILENO, 1 },
+                              { or_null(fds->err, STDERR_FILENO), 2 },
+                              { channel, SHIM_SIDECAR_FD },
+                              { fds->config.raw, SHIM_SIDECAR_CONFIG } };
+    struct proc_spec spec = { .argv = launch->spec->sidecar.argv,
+                              .envp = launch->spec->sidecar.envp,
+                              .fds = map,
+                              .fd_count = fd_is_open(fds->config) ? 5 : 4,
+                              .cgroup_fd = -1,
+                              .death_signal = SIGKILL,
+                              .new_session = true,
+                              .in_child = prepare_sidecar,
+                              .in_child_arg = launch };
+    return proc_spawn(&spec, out, err);
+}
+
+bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree *tree,
+                       const struct shim_env *env, struct proc *out, struct err *err)
+{
+    const struct shim_fds *fds = launch->fds;
+    bool in_pidns = tree->keeper.pid != 0;
+    struct isolation_subject subject = { .plan = launch->plan,
+                                         .uid = launch->spec->uid,
+                                         .gid = launch->spec->gid,
+                                         .groups = launch->spec->groups,
+                                         .group_count = launch->spec->group_count,
+                                         .cwd = launch->spec->cwd,
+                                         .nice = launch->nice,
+                                         .in_pidns = in_pidns,
+                                         .death_signal = SIGKILL };
+    struct proc_map map[] = { { or_null(fds->in, STDIN_FILENO), 0 },
+                              { or_null(fds->out, STDOUT_FILENO), 1 },
+                              { or_null(fds->err, STDERR_FILENO), 2 } };
+    struct proc_spec spec = { .argv = launch->spec->agent.argv,
+                              .envp = env->list,
+                              .fds = map,
+                              .fd_count = 3,
+                              .cgroup_fd = tree->cgroup.dir.raw,
+                              .death_signal = SIGKILL,
+                              .new_session = true,
+                              .in_child = prepare_agent,
+                              .in_child_arg = &subject };
+    if (in_pidns && !keeper_enter(&tree->keeper, err))
+        return false;
+    return proc_spawn(&spec, out, err);
+}
+
+void shim_launch_explain(const struct shim_spec *spec, const struct proc_failure *why,
+                         char out[SHIM_TEXT_MAX + 1])
+{
+    char text[2 * SHIM_TEXT_MAX];
+    const char *doing = isolation_stage_text(why->stage);
+    const char *object = why->stage == ISOLATION_STAGE_DIRECTORY ? spec->cwd : spec->agent.argv[0];
+    (void)snprintf(text, sizeof(text), "%s \"%s\": %s",
+                   doing != NULL ? doing : proc_stage_text(why->stage), object,
+                   strerror(why->os_errno));
+    shim_text_copy(out, text);
+}

@@ -1,0 +1,36 @@
+/* agent-shim: one per task, the parent of its sidecar and its agent. No arguments: everything is in
+ * the spec at descriptor 3 (proto/shim.md). See DESIGN.md. */
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "driver/shim/run.h"
+
+static int refuse(const struct err *err)
+{
+    const char *const parts[] = { "agent-shim: ", err->msg, "\n" };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        ssize_t got = write(STDERR_FILENO, parts[i], strlen(parts[i]));
+        (void)got;
+    }
+    return err_exit_code(err->kind);
+}
+
+int main(void)
+{
+    struct err err = { 0 };
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+    /* From the kernel, not from an allocator: zeroed, and pages that are not used cost nothing. */
+    struct shim_run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (run == MAP_FAILED) {
+        (void)err_set(&err, ERR_SYSTEM, "start: no memory");
+        return refuse(&err);
+    }
+    if (!shim_run_take_spec(run, &err))
+        return refuse(&err);
+    return shim_run_live(run);
+}

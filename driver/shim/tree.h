@@ -1,0 +1,42 @@
+/* tree.h - all processes of the agent as one thing: freeze it, kill it, know that it is gone.
+ *
+ * Up to three holds on it, as the machine allows: the keeper's PID namespace (complete, also when
+ * the shim dies), a cgroup v2 (freeze, and kill what has left the namespace's reach), and being
+ * the subreaper (then whatever is left becomes our child and is killed as such). */
+#pragma once
+#include <sys/types.h>
+
+#include "common/cgroup/cgroup.h"
+#include "driver/shim/keeper.h"
+
+struct shim_tree {
+    struct keeper keeper;
+    bool keeper_gone;
+    struct cgroup cgroup;
+    uint64_t oom_kills_before;
+};
+
+/** Takes the keeper over; opens or makes `cgroup_dir` unless it is "". Errors: as cgroup_open. */
+MUST_USE bool shim_tree_open(struct shim_tree *tree, const struct keeper *keeper,
+                             const char *cgroup_dir, struct err *err);
+
+/** SHIM_CONTAINED_* in force. */
+uint8_t shim_tree_containment(const struct shim_tree *tree);
+
+/** Starts a freeze or a thaw; nothing without a cgroup. A refusal shows as not frozen. */
+void shim_tree_freeze(const struct shim_tree *tree, bool on);
+
+/** True when everything is frozen now. */
+bool shim_tree_is_frozen(const struct shim_tree *tree);
+
+/** Freezes and kills all; may be called again. `sidecar` (0: none) is our child and is spared. */
+void shim_tree_kill(const struct shim_tree *tree, pid_t sidecar);
+
+/** True when nothing is left, provided that the main process has been reaped. */
+bool shim_tree_is_empty(const struct shim_tree *tree, pid_t sidecar);
+
+/** True when the kernel has killed for memory in it since shim_tree_open. */
+bool shim_tree_has_oom(const struct shim_tree *tree);
+
+/** Thaws, and removes the cgroup if we made it. What cannot be removed stays for the driver. */
+void shim_tree_close(struct shim_tree *tree);
