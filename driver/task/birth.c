@@ -23,8 +23,9 @@
 enum { SHIM_LOCK = 4, SHIM_CONTROL, SHIM_STDOUT, SHIM_STDERR, SHIM_CONFIG };
 
 #define STOP_TIMEOUT_MS 5000 /* Nomad's default kill_timeout; StopTask brings its own */
-#define STOP_RESERVE_MS 2000 /* of it, for the final checkpoint of an agent that ignores signals \
-                              */
+#define STOP_RESERVE_MS                                                      \
+    2000 /* of it, for the final checkpoint of an agent that ignores signals \
+          */
 
 /* Text that the arrays of a program point into. */
 struct texts {

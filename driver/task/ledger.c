@@ -14,6 +14,7 @@
 #include "common/base/own.h"
 #include "common/base/time.h"
 #include "common/cgroup/cgroup.h"
+#include "driver/task/result.h"
 
 /* After the link broke the kernel may need a moment to take the dead shim's descriptors away. */
 #define LOCK_SETTLE_MS 200
@@ -152,13 +153,6 @@ static bool clear_dead(const struct task_paths *paths, const struct launch *laun
     return unlink_all(paths, true, err);
 }
 
-/* A start that never got to the agent may be tried again; anything else has run. */
-static bool has_run(const struct exit_record *record)
-{
-    return record->cause != EXIT_EXEC_FAILED && record->cause != EXIT_START_REFUSED &&
-           record->cause != EXIT_SHIM_ERROR;
-}
-
 static bool claim_held(const struct task_paths *paths, const struct ledger_ask *ask,
                        struct ledger_entry *out, struct err *err)
 {
@@ -186,7 +180,7 @@ bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
     const bool has_launch = launch_read(paths, &out->launch, &inner);
     if (has_launch && is_same_task(&out->launch, ask) &&
         strcmp(out->launch.task_id, ask->task_id) == 0 &&
-        exit_read(paths, out->launch.nonce, &out->record) && has_run(&out->record)) {
+        exit_read(paths, out->launch.nonce, &out->record) && result_has_run(&out->record)) {
         out->found = LEDGER_OVER;
         return true;
     }

@@ -47,6 +47,12 @@ struct task_result result_lost(const char *why)
     return got;
 }
 
+bool result_has_run(const struct exit_record *record)
+{
+    return record->cause != EXIT_EXEC_FAILED && record->cause != EXIT_START_REFUSED &&
+           record->cause != EXIT_SHIM_ERROR;
+}
+
 static enum err_kind kind_of_errno(int code)
 {
     switch (code) {

@@ -10,5 +10,8 @@ struct task_result result_of_record(const struct exit_record *record);
 /** A task whose supervisor died without a record. */
 struct task_result result_lost(const char *why);
 
+/** False when the agent never ran: then the start has failed, and may be tried again. */
+bool result_has_run(const struct exit_record *record);
+
 /** The error of a start whose agent never ran. Always false. */
 bool result_start_error(const struct exit_record *record, struct err *err);

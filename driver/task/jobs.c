@@ -1,0 +1,164 @@
+#include "driver/task/jobs.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log/log.h"
+#include "driver/task/logfile.h"
+
+static void plan_fresh(struct task *task)
+{
+    struct task_job *job = task->job;
+    job->lock = fd_take(&job->found.lock);
+    job->sign = SIGN_FRESH;
+    if (task_plan_make(task->spec, &task->tasks->config, &task->paths, &job->plan, &job->err))
+        return;
+    struct err ignored = { 0 };
+    if (!ledger_remove(&task->paths, "", job->lock.raw, &ignored))
+        LOG(LOG_WARN, "directory of a refused start stays", F(task, task->id), F(error, &ignored));
+    fd_closep(&job->lock);
+    job->sign = SIGN_FAILED;
+}
+
+void job_prepare(void *arg)
+{
+    struct task *task = arg;
+    struct task_job *job = task->job;
+    const struct ledger_ask ask = { .alloc_id = task->alloc_id,
+                                    .task_name = task->name,
+                                    .task_id = task->id,
+                                    .boot_id = task->tasks->boot_id };
+    task_plan_fini(&job->plan);
+    if (!ledger_claim(&task->paths, &ask, &job->found, &job->err)) {
+        job->sign = SIGN_FAILED;
+        return;
+    }
+    switch (job->found.found) {
+    case LEDGER_FRESH:
+        plan_fresh(task);
+        return;
+    case LEDGER_ALIVE:
+        job->sign = SIGN_ALIVE;
+        return;
+    case LEDGER_OTHER:
+        job->sign = SIGN_OTHER;
+        return;
+    case LEDGER_OVER:
+    case LEDGER_LOST:
+        job->sign = SIGN_OVER;
+        return;
+    }
+}
+
+static bool open_one(const char *path, struct fd *file, struct err *err)
+{
+    return fd_is_open(*file) || logfile_open(path, file, err);
+}
+
+/* Both are tried each time: the collector of the one may wait for the other. */
+void job_open(void *arg)
+{
+    struct task *task = arg;
+    struct task_job *job = task->job;
+    struct err second = { 0 };
+    const bool has_out = open_one(task->spec->stdout_path, &job->stdout_fd, &job->err);
+    const bool has_err = open_one(task->spec->stderr_path, &job->stderr_fd, &second);
+    job->sign = SIGN_OPENED;
+    if (has_out && has_err)
+        return;
+    if (has_out || (job->err.kind == ERR_UNAVAILABLE && !has_err))
+        job->err = second;
+    job->sign = job->err.kind == ERR_UNAVAILABLE ? SIGN_NOT_YET : SIGN_FAILED;
+}
+
+#ifdef AGENT_TEST_HOOKS
+static void crash_if_asked(const char *where)
+{
+    const char *wanted = getenv("AGENT_TEST_CRASH");
+    if (wanted && strcmp(wanted, where) == 0)
+        (void)kill(getpid(), SIGKILL);
+}
+#else
+static void crash_if_asked(const char *where) { (void)where; }
+#endif
+
+void job_spawn(void *arg)
+{
+    struct task *task = arg;
+    struct task_job *job = task->job;
+    const struct birth_in in = { .spec = task->spec,
+                                 .config = &task->tasks->config,
+                                 .paths = &task->paths,
+                                 .plan = &job->plan,
+                                 .boot_id = task->tasks->boot_id,
+                                 .lock_fd = job->lock.raw,
+                                 .stdout_fd = job->stdout_fd.raw,
+                                 .stderr_fd = job->stderr_fd.raw };
+    const bool ok = birth(&in, &job->born, &job->err);
+    /* Now the shim's: while we held them too, its death would not free the lock, and the end of the
+     * task not end its logs. */
+    fd_closep(&job->stdout_fd);
+    fd_closep(&job->stderr_fd);
+    if (ok) {
+        fd_closep(&job->lock);
+        crash_if_asked("after-spawn");
+    }
+    job->sign = ok ? SIGN_SPAWNED : SIGN_FAILED;
+}
+
+void job_look(void *arg)
+{
+    struct task *task = arg;
+    struct task_job *job = task->job;
+    const struct ledger_ask ask = { .alloc_id = task->alloc_id,
+                                    .task_name = task->name,
+                                    .nonce = task->nonce,
+                                    .boot_id = task->tasks->boot_id };
+    if (!ledger_find(&task->paths, &ask, &job->found, &job->err)) {
+        job->sign = SIGN_FAILED;
+        return;
+    }
+    job->sign = job->found.found == LEDGER_ALIVE ? SIGN_ALIVE : SIGN_OVER;
+}
+
+static void kill_shim(struct task *task)
+{
+    struct proc shim = PROC_NONE;
+    struct err ignored = { 0 };
+    const bool is_sent = task->shim.pid && proc_open(&task->shim, &shim.pidfd, &ignored) &&
+                         proc_signal(&shim, SIGKILL, &ignored);
+    if (is_sent)
+        LOG(LOG_WARN, "shim killed", F(task, task->id), F(pid, task->shim.pid));
+    proc_fini(&shim);
+}
+
+static void remove_all(struct task *task)
+{
+    struct err err = { 0 };
+    if (ledger_remove(&task->paths, task->cgroup_dir, task->job->lock.raw, &err))
+        return;
+    if (err.kind == ERR_UNAVAILABLE) {
+        kill_shim(task);
+        if (ledger_remove(&task->paths, task->cgroup_dir, task->job->lock.raw, &err))
+            return;
+    }
+    LOG(LOG_WARN, "what the task left is not all removed", F(task, task->id), F(error, &err));
+}
+
+void job_undo(void *arg)
+{
+    struct task *task = arg;
+    kill_shim(task);
+    remove_all(task);
+    fd_closep(&task->job->lock);
+    task->job->sign = SIGN_CLEANED;
+}
+
+void job_remove(void *arg)
+{
+    struct task *task = arg;
+    remove_all(task);
+    task->job->sign = SIGN_CLEANED;
+}

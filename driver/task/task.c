@@ -1,0 +1,380 @@
+#include "driver/task/task.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/own.h"
+#include "common/log/log.h"
+#include "common/loop/loop.h"
+#include "common/shimlink/shimlink.h"
+#include "common/shimwire/msg.h"
+#include "driver/nomad/driver_state.h"
+#include "driver/task/entry.h"
+#include "driver/task/life.h"
+#include "driver/task/reaper.h"
+#include "driver/task/signals.h"
+
+static bool no_such_task(const char *id, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "no such task \"%.128s\"", id);
+}
+
+struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
+                        task_event_fn *on_event, void *arg)
+{
+    struct tasks *tasks = mem_new(struct tasks);
+    struct err err = { 0 };
+    tasks->loop = loop;
+    tasks->on_event = on_event;
+    tasks->event_arg = arg;
+    plugin_config_copy(config, &tasks->config);
+    if (!proc_boot_id(tasks->boot_id, &err))
+        LOG(LOG_ERROR, "boot id cannot be read", F(error, &err)); /* no launch will match it */
+    return tasks;
+}
+
+/* A worker of the table itself. */
+struct opening {
+    struct tasks *tasks;
+    unsigned stuck;
+    bool ok;
+    struct err err;
+    task_done_fn *on_done;
+    void *arg;
+};
+
+static void open_job(void *arg)
+{
+    struct opening *o = arg;
+    o->ok = ledger_sweep(o->tasks->config.state_dir, o->tasks->config.run_dir, o->tasks->boot_id,
+                         &o->stuck, &o->err);
+}
+
+static void job_counted(struct tasks *tasks)
+{
+    tasks->jobs--;
+    if (tasks->is_closing && tasks->jobs == 0)
+        calls_answer(tasks->loop, &tasks->closing, NULL);
+}
+
+static void open_done(void *arg)
+{
+    struct opening *o = arg;
+    if (o->stuck)
+        LOG(LOG_WARN, "launches left something that cannot be removed", F(count, o->stuck));
+    o->on_done(o->arg, o->ok ? NULL : &o->err);
+    job_counted(o->tasks);
+    free(o);
+}
+
+void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
+{
+    struct opening *o = mem_new(struct opening);
+    *o = (struct opening){ .tasks = tasks, .on_done = on_done, .arg = arg };
+    tasks->jobs++;
+    loop_work(tasks->loop, open_job, open_done, o);
+}
+
+static const struct err closing_err = { .kind = ERR_UNAVAILABLE,
+                                        .msg = "the driver is shutting down" };
+
+static void leave(struct task *task) { life_leave(task, &closing_err); }
+
+void tasks_close(struct tasks *tasks, task_done_fn *on_done, void *arg)
+{
+    assert(!tasks->is_closing);
+    tasks->is_closing = true;
+    entry_each(tasks, leave);
+    reapers_free(&tasks->reapers);
+    call_add(&tasks->closing, on_done, arg);
+    if (tasks->jobs == 0)
+        calls_answer(tasks->loop, &tasks->closing, NULL);
+}
+
+void tasks_free(struct tasks *tasks)
+{
+    if (!tasks)
+        return;
+    assert(tasks->is_closing && tasks->jobs == 0);
+    entry_each(tasks, entry_free);
+    plugin_config_fini(&tasks->config);
+    free(tasks);
+}
+
+/* Reports a start that got no entry, on the next turn. */
+struct refusal {
+    task_started_fn *on_started;
+    void *arg;
+    struct err err;
+};
+
+static void refusal_deliver(void *arg)
+{
+    struct refusal *r = arg;
+    r->on_started(r->arg, NULL, &r->err);
+    free(r);
+}
+
+static bool start_check(struct tasks *tasks, const struct task_spec *spec, struct task **out,
+                        struct err *err)
+{
+    if (tasks->is_closing) {
+        *err = closing_err;
+        return false;
+    }
+    if (entry_find(tasks, spec->id))
+        return err_set(err, ERR_CONFLICT, "start task \"%.128s\": is known already", spec->id);
+    if (!entry_new(tasks, spec->id, spec->alloc_id, spec->name, out, err))
+        return false;
+    return true;
+}
+
+static bool has_twin(struct tasks *tasks, const struct task_spec *spec, struct err *err)
+{
+    char key[TASK_KEY_BYTES];
+    task_key(view_str(spec->alloc_id), view_str(spec->name), key);
+    const struct task *twin = entry_find_key(tasks, key);
+    if (!twin || strcmp(twin->id, spec->id) == 0)
+        return false;
+    (void)err_set(err, ERR_CONFLICT, "start task \"%.100s\": \"%.100s\" of it is not destroyed yet",
+                  spec->id, twin->id);
+    return true;
+}
+
+void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *on_started,
+                 void *arg)
+{
+    struct task *task = NULL;
+    struct err err = { 0 };
+    if (has_twin(tasks, spec, &err) || !start_check(tasks, spec, &task, &err)) {
+        struct refusal *r = mem_new(struct refusal);
+        *r = (struct refusal){ on_started, arg, err };
+        loop_post(tasks->loop, refusal_deliver, r);
+        task_spec_free(spec);
+        return;
+    }
+    task->spec = spec;
+    task->on_started = on_started;
+    task->started_arg = arg;
+    life_start(task);
+}
+
+static bool recover_new(struct tasks *tasks, const char *id, struct view bytes, struct task **out,
+                        struct err *err)
+{
+    struct driver_state state;
+    if (tasks->is_closing) {
+        *err = closing_err;
+        return false;
+    }
+    if (!driver_state_decode(bytes, &state, err))
+        return err_wrap(err, "recover task \"%.64s\"", id);
+    if (id[0] == '\0')
+        return err_set(err, ERR_INVALID, "recover task: the id is missing");
+    if (!entry_new(tasks, id, state.alloc_id, state.task_name, out, err))
+        return false;
+    const struct task *twin = entry_find_key(tasks, (*out)->paths.key);
+    if (twin != *out && twin) {
+        entry_free(*out);
+        return err_set(err, ERR_CONFLICT, "recover task \"%.100s\": \"%.100s\" is the same launch",
+                       id, twin->id);
+    }
+    memcpy((*out)->nonce, state.nonce, sizeof(state.nonce));
+    (*out)->launched = (*out)->started = (struct wall){ state.started_wall_ns };
+    return true;
+}
+
+void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
+                   task_done_fn *on_done, void *arg)
+{
+    struct task *task = entry_find(tasks, task_id);
+    struct err err = { 0 };
+    if (task && task->is_asked && !task->on_started) {
+        call_add(&task->recoveries, on_done, arg);
+        return;
+    }
+    if (task) {
+        call_answer(tasks->loop, on_done, arg, NULL);
+        return;
+    }
+    if (!recover_new(tasks, task_id, driver_state, &task, &err)) {
+        call_answer(tasks->loop, on_done, arg, &err);
+        return;
+    }
+    call_add(&task->recoveries, on_done, arg);
+    life_recover(task);
+}
+
+struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_result_fn *on_result,
+                             void *arg)
+{
+    struct task *task = entry_find(tasks, task_id);
+    struct task_wait *wait = mem_new(struct task_wait);
+    struct err err = { 0 };
+    *wait = (struct task_wait){ .tasks = tasks, .on_result = on_result, .arg = arg };
+    if (tasks->is_closing) {
+        wait_answer(wait, NULL, &closing_err);
+    } else if (!task || task->state == TASK_REMOVING) {
+        (void)no_such_task(task_id, &err);
+        wait_answer(wait, NULL, &err);
+    } else if (task->has_result && task->state == TASK_ENDED) {
+        wait_answer(wait, &task->result, NULL);
+    } else {
+        wait->task = task;
+        wait->next = task->waits;
+        task->waits = wait;
+    }
+    return wait;
+}
+
+void task_wait_cancel(struct task_wait *wait)
+{
+    if (!wait->task) {
+        wait->on_result = NULL; /* its delivery frees it */
+        return;
+    }
+    struct task_wait **at = &wait->task->waits;
+    while (*at != wait)
+        at = &(*at)->next;
+    *at = wait->next;
+    free(wait);
+}
+
+static int signal_or_default(const struct task *task, const char *name)
+{
+    int signo = SIGTERM;
+    if (name[0] != '\0' && !signal_parse(name, &signo)) {
+        LOG(LOG_WARN, "unknown signal, SIGTERM is sent instead", F(task, task->id),
+            F(signal, name));
+        return SIGTERM;
+    }
+    return signo;
+}
+
+void tasks_stop(struct tasks *tasks, const char *task_id, const char *signal_name,
+                int64_t timeout_ms, task_done_fn *on_done, void *arg)
+{
+    struct task *task = entry_find(tasks, task_id);
+    if (!task || tasks->is_closing) {
+        call_answer(tasks->loop, on_done, arg, tasks->is_closing ? &closing_err : NULL);
+        return;
+    }
+    const int64_t longest_ms = UINT32_MAX - 1; /* the next value means "the spec's" to the shim */
+    task->is_stop_wanted = true;
+    task->stop_signo = signal_or_default(task, signal_name);
+    task->stop_ms = timeout_ms < 0 ? 0 : timeout_ms > longest_ms ? longest_ms : timeout_ms;
+    call_add(&task->stops, on_done, arg);
+    life_sign(task, SIGN_STOP);
+}
+
+bool tasks_signal(struct tasks *tasks, const char *task_id, const char *signal_name,
+                  struct err *err)
+{
+    struct task *task = entry_find(tasks, task_id);
+    struct shim_msg msg = { .type = SHIM_SIGNAL };
+    if (!task)
+        return no_such_task(task_id, err);
+    if (!signal_parse(signal_name, &msg.signal.signo))
+        return err_set(err, ERR_INVALID, "signal task \"%.64s\": unknown signal \"%.32s\"", task_id,
+                       signal_name);
+    if (task->state != TASK_LIVE || task->agent_pid == 0)
+        return err_set(err, ERR_INVALID, "signal task \"%.64s\": the agent is not running (%s)",
+                       task_id, task->phase);
+    return shimlink_send(task->link, &msg, err);
+}
+
+void tasks_destroy(struct tasks *tasks, const char *task_id, bool force, task_done_fn *on_done,
+                   void *arg)
+{
+    struct task *task = entry_find(tasks, task_id);
+    struct err err = { 0 };
+    if (!task || tasks->is_closing) {
+        call_answer(tasks->loop, on_done, arg, tasks->is_closing ? &closing_err : NULL);
+        return;
+    }
+    const bool is_over = task->state == TASK_ENDED || task->state == TASK_REMOVING;
+    if (!force && !is_over) {
+        (void)err_set(&err, ERR_CONFLICT, "destroy task \"%.128s\": it runs", task_id);
+        call_answer(tasks->loop, on_done, arg, &err);
+        return;
+    }
+    task->is_kill_wanted = true;
+    call_add(&task->destroys, on_done, arg);
+    life_sign(task, SIGN_DESTROY);
+}
+
+bool tasks_inspect(struct tasks *tasks, const char *task_id, struct task_status *out,
+                   struct err *err)
+{
+    const struct task *task = entry_find(tasks, task_id);
+    if (!task || task->state == TASK_REMOVING)
+        return no_such_task(task_id, err);
+    *out = (struct task_status){ .id = task->id,
+                                 .name = task->name,
+                                 .running = task->state != TASK_ENDED,
+                                 .started = task->started,
+                                 .completed = task->completed,
+                                 .result = task->result,
+                                 .phase = task->phase };
+    return true;
+}
+
+/* One sample under way; knows its task by id, because the task may be gone when it is done. */
+struct sample {
+    struct tasks *tasks;
+    char *id, *cgroup;
+    pid_t pid;
+    struct usage_raw raw;
+    bool ok;
+    struct err err;
+    task_usage_fn *on_usage;
+    void *arg;
+};
+
+static void sample_job(void *arg)
+{
+    struct sample *s = arg;
+    s->ok = true;
+    if (s->pid == 0)
+        s->raw = (struct usage_raw){ .at = mono_now() };
+    else
+        s->ok = usage_read("", s->cgroup, s->pid, &s->raw, &s->err);
+}
+
+static void sample_done(void *arg)
+{
+    struct sample *s = arg;
+    struct task *task = entry_find(s->tasks, s->id);
+    if (s->ok && (!task || s->tasks->is_closing || task->state == TASK_ENDED))
+        s->ok = no_such_task(s->id, &s->err);
+    if (!s->ok) {
+        s->on_usage(s->arg, NULL, &s->err);
+    } else {
+        const struct usage_raw *before = task->last_usage.at.ns ? &task->last_usage : &s->raw;
+        const struct usage usage = usage_rate(before, &s->raw);
+        task->last_usage = s->raw;
+        s->on_usage(s->arg, &usage, NULL);
+    }
+    job_counted(s->tasks);
+    free(s->id);
+    free(s->cgroup);
+    free(s);
+}
+
+void tasks_usage(struct tasks *tasks, const char *task_id, task_usage_fn *on_usage, void *arg)
+{
+    const struct task *task = entry_find(tasks, task_id);
+    struct sample *s = mem_new(struct sample);
+    *s = (struct sample){ .tasks = tasks,
+                          .id = str_copy(task_id),
+                          .cgroup = str_copy(task ? task->cgroup_dir : ""),
+                          .pid = task ? task->agent_pid : 0,
+                          .on_usage = on_usage,
+                          .arg = arg };
+    tasks->jobs++;
+    loop_work(tasks->loop, sample_job, sample_done, s);
+}
+
+size_t tasks_count(const struct tasks *tasks) { return tasks->count; }
