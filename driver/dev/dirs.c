@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,10 +54,23 @@ static bool run_make(struct dirs *out, struct err *err)
     return dir_remove_tree(out->run, err) && dir_make(out->run, 0755, err);
 }
 
+static bool data_lock(struct dirs *out, struct err *err)
+{
+    CLEANUP(str_freep) char *path = str_format("%s/lock", out->data);
+    out->lock.raw = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (!fd_is_open(out->lock))
+        return err_sys(err, errno, "open \"%s\"", path);
+    if (flock(out->lock.raw, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno != EWOULDBLOCK)
+        return err_sys(err, errno, "lock \"%s\"", path);
+    return err_set(err, ERR_CONFLICT, "another agent-dev uses \"%s\"", out->data);
+}
+
 bool dirs_make(const char *data, const char *store, struct dirs *out, struct err *err)
 {
-    struct dirs dirs = { 0 };
-    bool ok = data_make(data, &dirs, err);
+    struct dirs dirs = DIRS_NONE;
+    bool ok = data_make(data, &dirs, err) && data_lock(&dirs, err);
     if (ok && !store)
         dirs.store = str_format("%s/store", dirs.data);
     ok = ok && dir_make(store ? store : dirs.store, 0755, err) &&
@@ -79,7 +93,8 @@ void dirs_remove(struct dirs *dirs)
     free(dirs->data);
     free(dirs->store);
     free(dirs->run);
-    *dirs = (struct dirs){ 0 };
+    fd_closep(&dirs->lock);
+    *dirs = DIRS_NONE;
 }
 
 /* Points `link` at `target` in one step. */

@@ -7,15 +7,18 @@
  * <run>/N                 sockets: a short path, because a socket's path may have 107 bytes */
 #pragma once
 #include "common/base/buf.h"
+#include "common/base/fd.h"
 
 struct job;
 struct alloc_place;
 struct vars;
 
-struct dirs { /* owns; absolute paths */
+struct dirs { /* owns; absolute paths; DIRS_NONE is empty */
     char *data, *store, *run;
+    struct fd lock;    /* of the data directory, for life */
     bool is_temporary; /* data is removed at the end */
 };
+#define DIRS_NONE ((struct dirs){ .lock = FD_NONE })
 
 /** Makes the data directory (`data` NULL: a new one in TMPDIR), the store (`store` NULL: in the
  * data directory) and the run directory. Errors: INVALID the run directory's path is too long;
@@ -23,7 +26,7 @@ struct dirs { /* owns; absolute paths */
  */
 MUST_USE bool dirs_make(const char *data, const char *store, struct dirs *out, struct err *err);
 /** Removes the run directory, and the data directory when it is temporary, and releases the paths;
- *  zeroed memory is fine. What cannot be removed stays. */
+ *  DIRS_NONE is fine. What cannot be removed stays. */
 void dirs_remove(struct dirs *dirs);
 
 struct node_dirs { /* owns; absolute paths */

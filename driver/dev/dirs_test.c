@@ -19,12 +19,15 @@ static bool is_there(const char *path)
 
 Test(dirs, a_temporary_data_directory_is_gone_at_the_end)
 {
-    struct dirs d = { 0 };
+    struct dirs d = DIRS_NONE;
     struct err err = { 0 };
     cr_assert(dirs_make(NULL, NULL, &d, &err), "%s", err.msg);
     CLEANUP(str_freep) char *data = str_copy(d.data);
     CLEANUP(str_freep) char *run = str_copy(d.run);
     cr_assert(d.is_temporary);
+    struct dirs other = DIRS_NONE;
+    cr_assert_not(dirs_make(data, NULL, &other, &err));
+    cr_assert_eq(err.kind, ERR_CONFLICT);
     cr_assert(is_there(d.store));
     cr_assert(is_there(run));
     dirs_remove(&d);
@@ -35,7 +38,7 @@ Test(dirs, a_temporary_data_directory_is_gone_at_the_end)
 
 Test(dirs, a_cut_node_no_longer_reaches_the_store_and_others_do)
 {
-    struct dirs d = { 0 };
+    struct dirs d = DIRS_NONE;
     struct node_dirs one = { 0 }, two = { 0 };
     struct err err = { 0 };
     cr_assert(dirs_make(NULL, NULL, &d, &err), "%s", err.msg);
@@ -60,7 +63,7 @@ Test(dirs, a_store_of_the_user_stays)
 {
     char store[] = "/tmp/dirs-store.XXXXXX";
     cr_assert_not_null(mkdtemp(store));
-    struct dirs d = { 0 };
+    struct dirs d = DIRS_NONE;
     struct err err = { 0 };
     cr_assert(dirs_make(NULL, store, &d, &err), "%s", err.msg);
     cr_assert_str_eq(d.store, store);
@@ -71,7 +74,7 @@ Test(dirs, a_store_of_the_user_stays)
 
 Test(dirs, a_runtime_directory_that_is_too_long_says_length_and_limit)
 {
-    struct dirs d = { 0 };
+    struct dirs d = DIRS_NONE;
     struct err err = { 0 };
     if (geteuid() == 0)
         cr_skip_test("root uses /run");
@@ -93,7 +96,7 @@ Test(dirs, templates_are_written_below_the_allocation)
         "   template {\n    data = \"s\"\n"
         "    destination = \"${NOMAD_ALLOC_DIR}/data/s\"\n   }\n"
         "  }\n }\n}\n";
-    struct dirs d = { 0 };
+    struct dirs d = DIRS_NONE;
     struct node_dirs node = { 0 };
     struct err err = { 0 };
     CLEANUP(job_freep) struct job *job = NULL;
