@@ -59,6 +59,7 @@ function(program name dir)
   target_link_libraries(${name} PRIVATE ${PROGRAM_ROOMS})
   if(PROGRAM_STATIC AND NOT SANITIZE)
     target_link_options(${name} PRIVATE -static)
+    set_target_properties(${name} PROPERTIES LINK_STATIC ON)
   endif()
 endfunction()
 
