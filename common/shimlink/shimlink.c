@@ -38,7 +38,8 @@ struct shimlink {
     size_t first, count;
     struct notice *broken; /* a send failed, which on_closed tells on the next turn */
     bool is_dead;
-    bool *freed; /* set by shimlink_free while a callback runs */
+    bool is_reading; /* in on_ready: shimlink_free only marks */
+    bool is_freed;
 };
 
 static void link_die(struct shimlink *link, const struct err *why)
@@ -57,8 +58,8 @@ static bool errno_is_gone(int code)
     return code == EPIPE || code == ECONNRESET || code == ENOTCONN || code == ECONNREFUSED;
 }
 
-/* False: nothing more now. The link may be dead or freed afterwards: look at `freed` first. */
-static bool link_read(struct shimlink *link, bool *freed)
+/* False: nothing more now, or ever. */
+static bool link_read(struct shimlink *link)
 {
     struct packet in;
     const ssize_t got = recv(link->socket.raw, in.bytes, sizeof(in.bytes),
@@ -79,7 +80,7 @@ static bool link_read(struct shimlink *link, bool *freed)
         (void)err_set(&why, ERR_CORRUPT, "shim link: message of %zd bytes", got);
     else if (shim_msg_decode(view_of(in.bytes, (size_t)got), link->direction, &msg, &why)) {
         link->events.on_message(link->events.arg, &msg);
-        return !*freed && !link->is_dead;
+        return !link->is_freed && !link->is_dead;
     }
     link_die(link, &why);
     return false;
@@ -103,19 +104,26 @@ static void link_flush(struct shimlink *link)
         loop_watch_change(link->watch, LOOP_READ);
 }
 
+static void link_release(struct shimlink *link)
+{
+    free(link->queue);
+    link->magic = 0;
+    free(link);
+}
+
 static void on_ready(void *arg, unsigned events)
 {
     struct shimlink *link = arg;
-    assert(link->magic == LINK_MAGIC);
-    bool freed = false;
-    link->freed = &freed;
+    assert(link->magic == LINK_MAGIC && !link->is_freed);
+    link->is_reading = true;
     if (events & LOOP_WRITE)
         link_flush(link);
     if (events & (LOOP_READ | LOOP_HUP))
-        for (int i = 0; i < READS_A_TURN && link_read(link, &freed); i++)
+        for (int i = 0; i < READS_A_TURN && link_read(link); i++)
             ;
-    if (!freed)
-        link->freed = NULL;
+    link->is_reading = false;
+    if (link->is_freed)
+        link_release(link);
 }
 
 struct shimlink *shimlink_new(struct loop *loop, struct fd socket, unsigned direction,
@@ -177,16 +185,14 @@ void shimlink_free(struct shimlink *link)
 {
     if (!link)
         return;
-    assert(link->magic == LINK_MAGIC);
-    if (link->freed)
-        *link->freed = true;
+    assert(link->magic == LINK_MAGIC && !link->is_freed);
     if (link->broken)
         link->broken->link = NULL;
     loop_watch_freep(&link->watch);
     fd_closep(&link->socket);
-    free(link->queue);
-    link->magic = 0;
-    free(link);
+    link->is_freed = true;
+    if (!link->is_reading)
+        link_release(link);
 }
 
 static void on_broken(void *arg)
