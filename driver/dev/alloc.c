@@ -1,6 +1,7 @@
 #include "driver/dev/alloc.h"
 
 #include "common/base/own.h"
+#include "common/base/text.h"
 #include "driver/dev/encode.h"
 #include "driver/dev/job.h"
 #include "driver/dev/spec.h"
@@ -11,10 +12,22 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* What a client passes on of its own environment; Nomad passes all but a deny list, which makes a
  * job depend on who started the agent. */
 static const char *const host_names[] = { "PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER" };
+
+void alloc_make_id(char out[ALLOC_ID_BYTES])
+{
+    uint8_t bytes[(ALLOC_ID_BYTES - 1) / 2];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort();
+    hex_encode(view_of(bytes, sizeof bytes), out);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[14] = '4'; /* random */
+    out[19] = 'a';
+}
 
 static void pairs_set(struct vars *vars, const char *room, const char *const *pairs)
 {

@@ -10,6 +10,9 @@ struct job;
 
 #define ALLOC_ID_BYTES 37 /* a UUID's text and a NUL */
 
+/** A random UUID's text. */
+void alloc_make_id(char out[ALLOC_ID_BYTES]);
+
 struct alloc_place { /* all borrowed */
     unsigned node;
     const char *node_name, *node_id, *alloc_id;

@@ -194,3 +194,14 @@ Test(alloc, a_wrong_value_in_the_config_has_its_place)
     cr_assert_not(alloc_check(job, no_pairs, no_pairs, &err));
     cr_assert(strncmp(err.msg, "j.hcl:9:17: state.interval: ", 28) == 0, "%s", err.msg);
 }
+
+Test(alloc, ids_are_uuids_and_differ)
+{
+    char one[ALLOC_ID_BYTES], two[ALLOC_ID_BYTES];
+    alloc_make_id(one);
+    alloc_make_id(two);
+    cr_assert_str_neq(one, two);
+    cr_assert_eq(strlen(one), 36);
+    cr_assert_eq(one[8], '-');
+    cr_assert_eq(one[14], '4');
+}

@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/cgroup/cgroup.h"
+#include "common/loop/loop.h"
 #include "common/proc/spawn.h"
 
 #include <dirent.h>
@@ -101,6 +102,41 @@ bool guard_clean(const struct guard_plan *plan, size_t *killed, struct err *err)
         *killed = total;
     return now == 0 || err_set(err, ERR_UNAVAILABLE, "kill what holds files in \"%s\": %zu remain",
                                plan->nodes_dir, now);
+}
+
+struct kill_job { /* belongs to the worker until it is done */
+    struct cgroup cgroup;
+    struct boot asked, empty;
+    struct err err;
+    void (*on_done)(void *arg, int64_t spent_ms, const struct err *err);
+    void *arg;
+};
+
+static void kill_wait(void *arg)
+{
+    struct kill_job *job = arg;
+    if (!job->err.kind && cgroup_kill_wait(&job->cgroup, KILL_MAX_MS, &job->err))
+        job->empty = boot_now();
+}
+
+static void on_kill_waited(void *arg)
+{
+    struct kill_job *job = arg;
+    job->on_done(job->arg, boot_diff_ms(job->empty, job->asked), job->err.kind ? &job->err : NULL);
+    cgroup_fini(&job->cgroup);
+    free(job);
+}
+
+void guard_kill(struct loop *loop, const char *cgroup,
+                void (*on_done)(void *arg, int64_t spent_ms, const struct err *err), void *arg)
+{
+    struct kill_job *job = mem_new(struct kill_job);
+    *job = (struct kill_job){ .cgroup = CGROUP_NONE, .on_done = on_done, .arg = arg };
+    job->asked = boot_now();
+    if (!cgroup_open(cgroup, false, &job->cgroup, &job->err) ||
+        !cgroup_kill(&job->cgroup, &job->err))
+        (void)err_wrap(&job->err, "kill");
+    loop_work(loop, kill_wait, on_kill_waited, job);
 }
 
 /* Is there an agent-dev of this pid? A pid used again by something else counts as dead. */

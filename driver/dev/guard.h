@@ -4,9 +4,10 @@
  * `agent-dev guard`, waits for the end of the first one on a pipe and then kills what is left and
  * removes run and temporary files. Where cgroup v2 is not to be had, processes are found by the
  * files they hold open below <data>/nodes. What even the guard could not do is done at the next
- * start. Blocking calls: not for the loop. */
+ * start. All calls but guard_kill block. */
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/err.h"
 #include "common/base/fd.h"
@@ -28,6 +29,12 @@ int guard_main(const char *const *words);
 /** Kills what is left of the nodes and removes the tree; counts the processes killed by file into
  *  `*killed` (may be NULL). Errors: UNAVAILABLE something does not die; DENIED, SYSTEM. */
 MUST_USE bool guard_clean(const struct guard_plan *plan, size_t *killed, struct err *err);
+
+struct loop;
+/** Kills every process of the cgroup at one instant, now; on_done comes once on the loop when none
+ *  is left (err NULL) or one will not die. Not blocking. */
+void guard_kill(struct loop *loop, const char *cgroup,
+                void (*on_done)(void *arg, int64_t spent_ms, const struct err *err), void *arg);
 
 /** Cleans up after dead agent-devs: trees below `parent` ("" none) and run directories beside
  *  `run_dir`. Best effort. Returns how many it found. */

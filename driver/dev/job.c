@@ -321,6 +321,16 @@ bool job_read(const char *name, struct view text, struct job **out, struct err *
     return true;
 }
 
+bool job_restart_is_due(const struct job_restart *policy, struct job_restarts *done,
+                        struct boot now)
+{
+    if (!policy->is_given)
+        return false;
+    if (done->count == 0 || boot_diff_ms(now, done->since) > policy->interval_ms)
+        *done = (struct job_restarts){ 0, now };
+    return done->count++ < policy->attempts;
+}
+
 void job_free(struct job *job)
 {
     if (!job)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/time.h"
 #include "common/hcl/hcl.h"
 
 struct job_entry { /* lent by the tree */
@@ -28,6 +29,16 @@ struct job_restart {
     bool is_given;
     int64_t attempts, interval_ms, delay_ms;
 };
+
+struct job_restarts { /* of one task; zeroed at the start */
+    int64_t count;
+    struct boot since;
+};
+
+/** May a task that failed at `now` be started again? Counts it. Without a restart block: never;
+ *  Nomad's modes beyond the interval are not applied. */
+bool job_restart_is_due(const struct job_restart *policy, struct job_restarts *done,
+                        struct boot now);
 
 struct job { /* owns its lists; texts are lent by the tree, which it owns too */
     struct hcl *tree;

@@ -166,3 +166,14 @@ Test(job, every_cut_job_is_read_or_names_its_place)
             cr_assert_eq(sscanf(err.msg, "j:%u:%u: ", &line, &col), 2, "%s", err.msg);
     }
 }
+
+Test(job, restarts_are_counted_in_their_interval)
+{
+    const struct job_restart none = { 0 }, two = { true, 2, 1000, 10 };
+    struct job_restarts done = { 0 };
+    cr_assert_not(job_restart_is_due(&none, &done, (struct boot){ 0 }));
+    cr_assert(job_restart_is_due(&two, &done, (struct boot){ 0 }));
+    cr_assert(job_restart_is_due(&two, &done, (struct boot){ 500 * NS_PER_MS }));
+    cr_assert_not(job_restart_is_due(&two, &done, (struct boot){ 900 * NS_PER_MS }));
+    cr_assert(job_restart_is_due(&two, &done, (struct boot){ 1001 * NS_PER_MS }));
+}

@@ -4,7 +4,7 @@
 #include "common/base/own.h"
 #include "common/loop/loop.h"
 #include "common/proc/spawn.h"
-#include "driver/dev/handshake.h"
+#include "driver/dev/wire.h"
 #include "driver/rpc/client.h"
 
 #include <assert.h>
