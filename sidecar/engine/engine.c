@@ -106,7 +106,6 @@ static void on_held(void *arg, const struct lease_held *held)
     e->epoch = held->epoch;
     e->observe->epoch = held->epoch;
     port_event(e->port, "lease acquired: epoch %lld", (long long)held->epoch);
-    LOG(LOG_INFO, "lease acquired", F(epoch, held->epoch));
     feed(e, LIFE_ON_HELD);
 }
 
@@ -303,7 +302,7 @@ static void do_open(struct engine *e)
         port_gate(e->port, e->epoch, e->state != NULL ? state_borrow_head(e->state) : "");
         return;
     }
-    if (err.kind == ERR_INVALID || err.kind == ERR_DENIED) {
+    if (err.kind != ERR_CONFLICT && err.kind != ERR_UNAVAILABLE) {
         fail(e, &err);
         return;
     }
@@ -433,7 +432,7 @@ static void feed(struct engine *e, enum life_event event)
     struct life_step step = life_step(e->phase, event);
     assert(step.action != LIFE_DO_BUG);
     if (step.next != e->phase)
-        LOG(LOG_INFO, "phase changed", F(phase, life_state_name(step.next)),
+        LOG(LOG_DEBUG, "phase changed", F(phase, life_state_name(step.next)),
             F(event, life_event_name(event)));
     e->phase = step.next;
     actions[step.action](e);

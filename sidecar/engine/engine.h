@@ -27,7 +27,7 @@ struct engine_events {
     /** The shim said who it is; `api_path` is where the agent expects the API, "" nowhere. */
     void (*on_hello)(void *arg, const char *api_path);
     /** Before the gate opens: whatever the agent will need must work now. False is retried, with
-     *  `err` told as degraded; INVALID and DENIED end the start. */
+     *  `err` told as degraded, for CONFLICT and UNAVAILABLE; other kinds end the start. */
     bool (*on_gate)(void *arg, struct err *err);
     /** The life is over, nothing is at work but, if `is_dirty`, a store call that does not return:
      *  then the process must end without freeing the engine. `why` is NULL when all is durable and

@@ -11,7 +11,6 @@ void news_trouble(struct news *n, enum health_source source, const struct err *e
     n->observe->degraded = 1;
     n->observe->outages++;
     port_event(n->port, "degraded: %s", err->msg);
-    LOG(LOG_WARN, "degraded", F(why, err));
 }
 
 void news_clear(struct news *n, enum health_source source)
@@ -20,7 +19,6 @@ void news_clear(struct news *n, enum health_source source)
         return;
     n->observe->degraded = health_why(&n->health)[0] != '\0';
     port_event(n->port, "recovered: %s", health_recovered(source));
-    LOG(LOG_INFO, "recovered", F(what, health_recovered(source)));
 }
 
 void news_standby(struct news *n, const char *node, int64_t epoch)
@@ -31,7 +29,6 @@ void news_standby(struct news *n, const char *node, int64_t epoch)
     n->holder_epoch = epoch;
     port_event(n->port, "standby: waiting for the lease held by %s (epoch %lld)", node,
                (long long)epoch);
-    LOG(LOG_INFO, "standby", F(holder, node), F(epoch, epoch));
 }
 
 void news_restored(struct news *n, const struct restore_report *report)
@@ -43,7 +40,6 @@ void news_restored(struct news *n, const struct restore_report *report)
                (long long)report->spent_us / 1000);
     if (report->is_old_kept)
         port_event(n->port, "the replaced tree was kept: %s", report->left_behind);
-    LOG(LOG_INFO, "restored", F(id, id), F(sequence, report->sequence));
 }
 
 void news_committed(struct news *n, const struct checkpoint_result *result, bool is_final,
@@ -61,13 +57,11 @@ void news_committed(struct news *n, const struct checkpoint_result *result, bool
 void news_failed(struct news *n, const struct err *why)
 {
     port_event(n->port, "failed: %s", why->msg);
-    LOG(LOG_ERROR, "failed", F(why, why), F(kind, err_kind_name(why->kind)));
 }
 
 void news_fenced(struct news *n, const struct err *why)
 {
     port_event(n->port, "fenced: %s", why->msg);
-    LOG(LOG_ERROR, "fenced", F(why, why));
 }
 
 void news_released(struct news *n, int64_t epoch, const struct err *err)

@@ -1,6 +1,7 @@
 #include "sidecar/engine/port.h"
 
 #include "common/base/own.h"
+#include "common/log/log.h"
 #include "common/shimlink/shimlink.h"
 
 #include <assert.h>
@@ -111,6 +112,7 @@ void port_event(struct port *p, const char *fmt, ...)
     va_end(args);
     struct shim_msg msg = { .type = SHIM_EVENT };
     shim_text_copy(msg.event.text, text);
+    LOG(LOG_INFO, "event", F(text, (const char *)text));
     send(p, &msg);
 }
 

@@ -27,7 +27,7 @@ struct port *port_new(struct loop *loop, struct fd channel, const struct port_ev
 /** No callback follows. NULL is fine. */
 void port_free(struct port *port);
 
-/** A task event for people; longer text is cut. */
+/** A task event for people, also logged; longer text is cut. */
 void port_event(struct port *port, const char *fmt, ...) PRINTF(2, 3);
 /** Moves the shim's deadline; `seq` is below 2^31 (asserted). Ends in on_arm_ack. */
 void port_arm(struct port *port, uint64_t seq, int64_t epoch, struct deadline deadline);

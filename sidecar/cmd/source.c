@@ -1,0 +1,92 @@
+#include "sidecar/cmd/source.h"
+
+#include "common/base/file.h"
+#include "common/base/own.h"
+#include "common/hcl/hcl.h"
+
+#include <fcntl.h>
+
+#define TIMEOUT_MS 3600000 /* a large checkpoint from a slow store */
+
+extern char **environ;
+
+bool source_config(const char *path, struct sidecar_config **out, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    if (!file_read(AT_FDCWD, path, HCL_BYTES_MAX, &text, err))
+        return err->kind == ERR_CORRUPT
+                   ? err_set(err, ERR_INVALID, "read \"%s\": larger than %u bytes", path,
+                             HCL_BYTES_MAX)
+                   : false;
+    return config_load(path, buf_view(&text), (const char *const *)environ, out, err);
+}
+
+static bool one_of(const char *option, const char *text, const char *configured, const char **out,
+                   struct err *err)
+{
+    *out = text != NULL ? text : configured;
+    if (*out != NULL && **out != '\0')
+        return true;
+    return err_set(err, ERR_INVALID, "which agent? give -%s, or -config with it", option);
+}
+
+static bool read_record(struct source *s, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct store_version version;
+    if (!store_read(s->records, s->name, s->until, &bytes, &version, err)) {
+        if (err->kind == ERR_NOT_FOUND)
+            return err_set(err, ERR_NOT_FOUND, "find agent \"%.120s\": no record in this store",
+                           s->name);
+        return err_wrap(err, "read record");
+    }
+    struct record_auth auth = record_keys_auth(&s->record_keys);
+    return record_decode(buf_view(&bytes), s->name, &auth, &s->record, err);
+}
+
+bool source_open(struct source *s, const struct args *args, struct err *err)
+{
+    int64_t timeout_ms;
+    const char *name, *store, *key_file, *lease_store = NULL;
+    const struct boot now = boot_now();
+    if (!args_timeout_ms(args, TIMEOUT_MS, &timeout_ms, err) ||
+        (args->config != NULL && !source_config(args->config, &s->config, err)))
+        return false;
+    const struct sidecar_config *c = s->config;
+    if (!one_of("name", args->name, c ? c->name : NULL, &name, err) ||
+        !one_of("store", args->store, c ? c->state.store : NULL, &store, err) ||
+        !one_of("key-file", args->key_file, c ? c->state.key_file : NULL, &key_file, err))
+        return false;
+    if (c != NULL && args->store == NULL)
+        lease_store = c->lease.store;
+    s->until = deadline_after(now, timeout_ms, 0);
+    s->name = str_copy(name);
+    if (!store_name_check(name, err) || !store_open(store, &s->packs, err) ||
+        !store_open(lease_store != NULL ? lease_store : store, &s->records, err) ||
+        !keyring_open(key_file, false, &s->keyring, err))
+        return false;
+    s->record_keys = record_keys_of(s->keyring);
+    if (!read_record(s, err))
+        return false;
+    s->checkpoints = (struct checkpoint_source){ s->packs, s->name, s->record_keys.keys, 0 };
+    return true;
+}
+
+void source_close(struct source *s)
+{
+    record_keys_fini(&s->record_keys);
+    keyring_close(s->keyring);
+    store_close(s->records);
+    store_close(s->packs);
+    str_freep(&s->name);
+    config_free(s->config);
+    *s = (struct source){ 0 };
+}
+
+bool source_pick(const struct source *s, const struct args *args, const char **out, struct err *err)
+{
+    *out = args->at != NULL ? args->at : s->record.head.id;
+    if (args->at != NULL || s->record.has_head)
+        return true;
+    return err_set(err, ERR_NOT_FOUND, "find agent \"%.120s\": it has no checkpoint yet", s->name);
+}
