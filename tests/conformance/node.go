@@ -195,7 +195,9 @@ func (n *Node) end() {
 		n.WantClean()
 	}
 	for _, p := range n.plugins {
-		p.Stop()
+		if alive := !p.client.Exited(); alive && !p.Stop() {
+			n.T.Errorf("plugin %d did not end in time, or its log pipes are held", p.Pid)
+		}
 	}
 	signalAll(n.Procs(), syscall.SIGKILL)
 	for _, task := range n.tasks {

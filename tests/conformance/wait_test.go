@@ -381,7 +381,8 @@ func TestC52ThousandCycles(t *testing.T) {
 	fds, threads, mounts, rss := measure()
 	cycles(900)
 	fdsNow, threadsNow, mountsNow, rssNow := measure()
-	if fdsNow > fds || threadsNow > threads+2 || mountsNow > mounts || rssNow > rss+1024 {
+	if fdsNow > fds || threadsNow > threads+2 || mountsNow > mounts ||
+		rssNow > rss+1024 && !sanitized(n.P.Pid) {
 		t.Errorf("descriptors %d -> %d, threads %d -> %d, mounts %d -> %d, RSS %d -> %d KB",
 			fds, fdsNow, threads, threadsNow, mounts, mountsNow, rss, rssNow)
 	}
