@@ -180,7 +180,7 @@ static bool quoted_span(struct hcl_scan *s, const uint8_t **out_end)
 
 bool hcl_scan_quoted(struct hcl_scan *s, const char **out, bool *has_template)
 {
-    const uint8_t *end;
+    const uint8_t *end = NULL;
     if (!quoted_span(s, &end))
         return false;
     struct hcl_pos start = hcl_scan_pos(s);
@@ -269,7 +269,7 @@ bool hcl_scan_heredoc(struct hcl_scan *s, const char **out, bool *has_template)
     if (!marker || hcl_scan_peek(s) != '\n')
         return hcl_scan_fail(s, start, "heredoc needs a marker and a line end after <<");
     line_end_take(s);
-    const uint8_t *first = s->at, *end;
+    const uint8_t *first = s->at, *end = NULL;
     if (!heredoc_take(s, marker, start, &end))
         return false;
     CLEANUP(buf_fini) struct buf lines = { 0 };

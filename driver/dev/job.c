@@ -284,7 +284,7 @@ static bool datacenter_read(struct reader *r, const struct hcl_node *job)
 
 static bool job_block_read(struct reader *r)
 {
-    const struct hcl_node *root = hcl_root(r->tree), *job, *group, *task;
+    const struct hcl_node *root = hcl_root(r->tree), *job = NULL, *group = NULL, *task = NULL;
     if (!level_check(r, LEVEL_ROOT, root) || !single_find(r, root, "job", &job))
         return false;
     if (!job)
