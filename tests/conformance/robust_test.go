@@ -102,7 +102,7 @@ func TestC73MalformedProtobuf(t *testing.T) {
 	main := n.Run("bystander").Main()
 	for what, wrong := range map[string][]byte{"ones": bytes.Repeat([]byte{0xff}, 100), "truncated": {0x0a, 0x7f, 'x'},
 		"endless varint": bytes.Repeat([]byte{0x80}, 64), "group": {0x0b, 0x0c}, "huge length": {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f},
-		"field zero": {0x00, 0x00}} { {
+		"field zero": {0x00, 0x00}} {
 		for _, name := range withRequest {
 			if name == "TaskStats" {
 				continue
