@@ -378,3 +378,15 @@ Test(holding, stop_while_held_leaves_the_record_to_expire)
     rig_write_wins(&r);
     cr_assert_eq(r.todo.count, 0);
 }
+
+Test(holding, acknowledgement_of_an_older_deadline_is_dropped)
+{
+    struct rig r = rig_held();
+    uint64_t old = r.m.arm_seq;
+    (void)rig_commit(&r, 1);
+    rig_write_wins(&r);
+    r.todo.count = 0;
+    machine_on_ack(&r.m, r.now, old, true, &r.todo);
+    cr_assert_eq(r.todo.count, 0);
+    cr_assert(r.m.is_unacked);
+}

@@ -68,9 +68,9 @@ struct world {
     unsigned holds, losses, commits, releases;
 };
 
-#define HOLDS(w, condition, ...)                                                      \
-    cr_assert(condition, "seed %" PRIu64 ", %" PRId64 " ms: " __VA_ARGS__, (w)->seed, \
-              (w)->now_ns / NS_PER_MS)
+#define HOLDS(w, condition, text, ...)                                         \
+    cr_assert(condition, "seed %" PRIu64 ", %" PRId64 " ms: " text, (w)->seed, \
+              (w)->now_ns / NS_PER_MS __VA_OPT__(, ) __VA_ARGS__)
 
 static uint64_t draw(struct world *w)
 {
@@ -449,7 +449,7 @@ static void turn(struct world *w)
         *later = e;
         return;
     }
-    if (chance(w, 1) && e.what == TIMER) { /* also just before it acts */
+    if (e.what != REQUEST && e.what != RESUME && below(w, 400) == 0 && !w->is_calm) {
         p->is_paused = true;
         post(w, e.proc, RESUME, below(w, 3000) * NS_PER_MS);
         struct event *later = post(w, e.proc, e.what, 0);
