@@ -67,11 +67,12 @@ struct checkpoint_result {
     enum cut_kind cut;
     struct tree_totals totals;
     uint64_t read_bytes;   /* from files */
-    uint64_t stored_bytes; /* size of the pack */
+    uint64_t stored_bytes; /* of new chunks, sealed */
     int64_t pause_us;      /* between freeze's return and thaw's */
     int64_t spent_us;
-    uint32_t skipped;  /* sockets, devices, FIFOs */
-    uint32_t unstable; /* files that changed while they were read, in a fuzzy cut */
+    uint32_t skipped;    /* sockets, devices, FIFOs */
+    char why_fuzzy[160]; /* the cut did not succeed because; empty: it did */
+    uint32_t unstable;   /* files that changed while they were read, in a fuzzy cut */
 };
 
 /** Takes a checkpoint. With is_changed a candidate is durable in the store, and the caller must end

@@ -16,6 +16,9 @@ struct checkpoint_source {
     unsigned threads; /* beside the caller's; 0: a default for this machine, at most 2 */
 };
 
+/** How many threads that means on this machine. */
+unsigned source_threads(const struct checkpoint_source *source);
+
 /** Reads the manifest of checkpoint `id` into `out`, which the caller must manifest_fini also after
  *  a failure. Errors: INVALID not an id; NOT_FOUND the store has no such pack; CORRUPT, naming pack
  *  and part; UNAVAILABLE. */

@@ -4,7 +4,9 @@
  * target, checks every chunk and the root hash from what lies on the disk, syncs, exchanges by
  * rename. Never merges with what is there. */
 #pragma once
+#include "sidecar/checkpoint/fetch.h"
 #include "sidecar/checkpoint/history.h"
+#include "sidecar/image/catalog.h"
 
 struct restore_report {
     char id[PACK_ID_TEXT];
@@ -12,6 +14,7 @@ struct restore_report {
     struct tree_totals totals;
     uint64_t read_bytes;   /* from the store */
     uint64_t not_owned;    /* entries whose owner this user may not set: kept as ours */
+    uint64_t not_marked;   /* attributes that this user or file system does not take */
     bool is_old_kept;      /* the old tree could not be removed, see left_behind */
     char left_behind[512]; /* its path */
     int64_t spent_us;
@@ -31,3 +34,15 @@ struct restore_spec {
 MUST_USE bool checkpoint_restore(const struct checkpoint_source *source,
                                  const struct restore_spec *spec, struct restore_report *out,
                                  struct err *err);
+
+/* What a restore knows about the tree that it has made: the next checkpoint can build on it. */
+struct restored {
+    struct manifest manifest;
+    struct catalog catalog;
+    struct tree_refs refs;
+};
+/** Releases; zeroed memory is fine. */
+void restored_fini(struct restored *restored);
+/** As checkpoint_restore; fills `restored` (zeroed) unless it is NULL. For checkpoint.c. */
+MUST_USE bool restore_with(const struct checkpoint_source *source, const struct restore_spec *spec,
+                           struct restored *restored, struct restore_report *out, struct err *err);

@@ -85,6 +85,14 @@ void tree_encode_entry(const struct tree_entry *entry, struct buf *out)
         buf_put_bytes(out, entry->chunks);
 }
 
+void tree_resize_head(uint8_t *head, size_t head_len, uint64_t size)
+{
+    const size_t tail = 8 + 4; /* size, and the length of no holes */
+    assert(head_len >= PATH_AT + tail && head[0] == TREE_FILE);
+    for (size_t i = 0; i < 8; i++)
+        head[head_len - tail + i] = (uint8_t)(size >> (8 * i));
+}
+
 struct view tree_borrow_path(struct view head)
 {
     assert(head.len >= PATH_AT);

@@ -45,6 +45,8 @@ MUST_USE bool tree_take_hole(struct cursor *holes, struct tree_hole *out, struct
 void tree_encode_head(const struct tree_entry *entry, struct buf *out);
 /** Appends the list of chunks that ends a file's entry. */
 void tree_encode_chunks(const struct chunk_ref *refs, size_t count, struct buf *out);
+/** Changes the size in the encoded head of a file that has no holes. */
+void tree_resize_head(uint8_t *head, size_t head_len, uint64_t size);
 /** The path inside an encoded head, lent from it. */
 struct view tree_borrow_path(struct view head);
 

@@ -1,0 +1,220 @@
+#include "sidecar/checkpoint/sealer.h"
+
+#include "common/base/own.h"
+#include "common/loop/crew.h"
+#include "sidecar/image/chunk_index.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#define THREADS_MAX 8
+#define SEALED_ROOM PACK_SEALED_BYTES(CHUNK_MAX)
+#define KINDS       2 /* PACK_DATA and PACK_TREE */
+
+/* What one running job works with. As many as jobs can run at once, passed on by exchange. */
+struct bench {
+    struct squeeze *squeeze;
+    uint8_t *scratch; /* CHUNK_MAX + 1 */
+};
+
+/* One chunk on its way. */
+struct job {
+    struct sealer *sealer;
+    uint8_t *plain, *sealed; /* CHUNK_MAX, SEALED_ROOM */
+    size_t sealed_len;       /* 0: known, found is its place */
+    size_t at;
+    struct chunk_ref ref;
+    uint64_t quick;
+};
+
+struct known_set { /* chunks of one kind */
+    const struct chunk_ref *refs;
+    struct chunk_index index;  /* in refs: read by jobs, never changed after the start */
+    struct chunk_ref *fresh;   /* of this run */
+    struct chunk_index in_run; /* in fresh: caller's thread only */
+    size_t fresh_count, fresh_cap;
+};
+
+struct sealer {
+    struct sealer_spec spec;
+    struct crew *crew;
+    struct job *jobs; /* job_count, used in turn */
+    size_t job_count, next;
+    uint8_t *memory; /* of all jobs and benches: mapped, so that it is given back at once */
+    size_t memory_bytes;
+    struct bench benches[THREADS_MAX];
+    _Atomic(struct bench *) free_benches[THREADS_MAX];
+    unsigned bench_count;
+    struct known_set sets[KINDS];
+    enum pack_kind kind;
+    sealer_place_fn *place;
+    void *place_arg;
+};
+
+static struct known_set *set_of(struct sealer *s, enum pack_kind kind)
+{
+    return &s->sets[kind == PACK_TREE];
+}
+
+static void learn(struct known_set *set, const struct chunk_ref *refs, size_t count,
+                  const struct sealer_known *known)
+{
+    assert(count < CHUNK_INDEX_NONE);
+    set->refs = refs;
+    for (size_t i = 0; i < count; i++)
+        if (pack_set_has(known->live, refs[i].pack) && !pack_set_has(known->leave, refs[i].pack))
+            chunk_index_add(&set->index, refs, (uint32_t)i);
+}
+
+static void map_memory(struct sealer *s)
+{
+    const size_t job_bytes = CHUNK_MAX + SEALED_ROOM, bench_bytes = CHUNK_MAX + 1;
+    s->memory_bytes = s->job_count * job_bytes + s->bench_count * bench_bytes;
+    s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0);
+    if (s->memory == MAP_FAILED)
+        abort();
+    uint8_t *at = s->memory;
+    for (size_t i = 0; i < s->job_count; i++, at += job_bytes)
+        s->jobs[i] = (struct job){ .sealer = s, .plain = at, .sealed = at + CHUNK_MAX };
+    for (size_t i = 0; i < s->bench_count; i++, at += bench_bytes) {
+        s->benches[i] = (struct bench){ squeeze_new(true), at };
+        atomic_init(&s->free_benches[i], &s->benches[i]);
+    }
+}
+
+struct sealer *sealer_new(const struct sealer_spec *spec)
+{
+    struct sealer *s = mem_new(struct sealer);
+    unsigned threads = spec->threads < THREADS_MAX ? spec->threads : THREADS_MAX;
+    s->spec = *spec;
+    s->bench_count = threads > 0 ? threads : 1;
+    s->job_count = threads > 0 ? 2 * threads + 2 : 1;
+    s->jobs = mem_array(s->job_count, sizeof(struct job));
+    map_memory(s);
+    s->crew = crew_new("sealer", threads, s->job_count);
+    const struct sealer_known *known = &spec->known;
+    learn(set_of(s, PACK_DATA), known->data, known->data_count, known);
+    learn(set_of(s, PACK_TREE), known->tree, known->tree_count, known);
+    return s;
+}
+
+void sealer_free(struct sealer *sealer)
+{
+    if (sealer == NULL)
+        return;
+    while (crew_collect(sealer->crew) != NULL)
+        ;
+    crew_free(sealer->crew);
+    for (size_t i = 0; i < sealer->bench_count; i++)
+        squeeze_free(sealer->benches[i].squeeze);
+    (void)munmap(sealer->memory, sealer->memory_bytes);
+    for (size_t i = 0; i < KINDS; i++) {
+        chunk_index_fini(&sealer->sets[i].index);
+        chunk_index_fini(&sealer->sets[i].in_run);
+        free(sealer->sets[i].fresh);
+    }
+    free(sealer->jobs);
+    free(sealer);
+}
+
+static struct bench *take_bench(struct sealer *s)
+{
+    for (size_t i = 0;; i = (i + 1) % s->bench_count) {
+        struct bench *bench = atomic_exchange(&s->free_benches[i], NULL);
+        if (bench != NULL)
+            return bench; /* there are as many as jobs run at once, so one is free */
+    }
+}
+
+static void give_bench(struct sealer *s, struct bench *bench)
+{
+    for (size_t i = 0;; i = (i + 1) % s->bench_count) {
+        struct bench *none = NULL;
+        if (atomic_compare_exchange_strong(&s->free_benches[i], &none, bench))
+            return;
+    }
+}
+
+/* On a crew's thread: the name is of the very bytes that are sealed. */
+static void run_job(void *arg)
+{
+    struct job *job = arg;
+    struct sealer *s = job->sealer;
+    const struct agent_keys *keys = s->spec.source->keys;
+    struct view plain = view_of(job->plain, job->ref.plain_len);
+    struct known_set *set = set_of(s, s->kind);
+    job->quick = quick_hash(s->spec.seed, plain);
+    agent_keys_hash(keys, SUBKEY_CHUNK_ID, plain, job->ref.id);
+    uint32_t found = chunk_index_find(&set->index, set->refs, job->ref.id);
+    if (found != CHUNK_INDEX_NONE) {
+        job->ref = set->refs[found];
+        job->sealed_len = 0;
+        return;
+    }
+    struct pack_bind bind = { .pack = s->spec.id, .kind = s->kind, .chunk_id = job->ref.id };
+    struct bench *bench = take_bench(s);
+    job->sealed_len = pack_seal(keys, bench->squeeze, &bind, plain, bench->scratch, job->sealed);
+    give_bench(s, bench);
+}
+
+/* Puts what was sealed into the pack, unless the same chunk went there a moment ago. */
+static bool store_job(struct sealer *s, struct job *job, struct err *err)
+{
+    struct known_set *set = set_of(s, s->kind);
+    uint32_t found = chunk_index_find(&set->in_run, set->fresh, job->ref.id);
+    if (found != CHUNK_INDEX_NONE) {
+        job->ref = set->fresh[found];
+        return true;
+    }
+    if (!pack_out_chunk(s->spec.pack, s->kind, view_of(job->sealed, job->sealed_len), &job->ref,
+                        err))
+        return false;
+    if (set->fresh_count == set->fresh_cap) {
+        set->fresh_cap = set->fresh_cap == 0 ? 64 : 2 * set->fresh_cap;
+        set->fresh = mem_resize(set->fresh, set->fresh_cap, sizeof(struct chunk_ref));
+    }
+    set->fresh[set->fresh_count] = job->ref;
+    chunk_index_add(&set->in_run, set->fresh, (uint32_t)set->fresh_count++);
+    return true;
+}
+
+static bool collect_one(struct sealer *s, struct err *err)
+{
+    struct job *job = crew_collect(s->crew);
+    assert(job != NULL);
+    if (job->sealed_len > 0 && !store_job(s, job, err))
+        return false;
+    s->place(s->place_arg, job->at, &job->ref, job->quick);
+    return true;
+}
+
+void sealer_aim(struct sealer *sealer, enum pack_kind kind, sealer_place_fn *place, void *arg)
+{
+    assert(crew_outstanding(sealer->crew) == 0);
+    sealer->kind = kind;
+    sealer->place = place;
+    sealer->place_arg = arg;
+}
+
+bool sealer_put(struct sealer *sealer, struct view plain, size_t at, struct err *err)
+{
+    assert(plain.len >= 1 && plain.len <= CHUNK_MAX && sealer->place != NULL);
+    if (crew_outstanding(sealer->crew) == sealer->job_count && !collect_one(sealer, err))
+        return false;
+    struct job *job = &sealer->jobs[sealer->next++ % sealer->job_count];
+    memcpy(job->plain, plain.data, plain.len);
+    job->ref = (struct chunk_ref){ .plain_len = (uint32_t)plain.len };
+    job->at = at;
+    crew_submit(sealer->crew, run_job, job);
+    return true;
+}
+
+bool sealer_flush(struct sealer *sealer, struct err *err)
+{
+    while (crew_outstanding(sealer->crew) > 0)
+        if (!collect_one(sealer, err))
+            return false;
+    return true;
+}
