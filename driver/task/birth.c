@@ -18,6 +18,7 @@
 #include "driver/nomad/task_spec.h"
 #include "driver/task/ledger.h"
 #include "driver/task/plan.h"
+#include "driver/task/statedir.h"
 
 /* Numbers of the descriptors in the shim. */
 enum { SHIM_LOCK = 4, SHIM_CONTROL, SHIM_STDOUT, SHIM_STDERR, SHIM_CONFIG };
@@ -149,23 +150,38 @@ static bool launch_fill(const struct birth_in *in, struct launch *out, struct er
     return true;
 }
 
+/* A directory of that name that is there already is an older launch's. It is emptied and made anew,
+ * not used again: on Linux 6.18 a process that is born into a cgroup which was once killed dies at
+ * birth (its kill sequence is compared with that of the parent's cgroup). */
+static bool cgroup_make_new(const char *dir, struct err *err)
+{
+    struct cgroup cg = CGROUP_NONE;
+    struct err inner = { 0 };
+    if (cgroup_open(dir, false, &cg, &inner)) {
+        const bool is_empty = cgroup_kill_wait(&cg, LEDGER_EMPTY_WAIT_MS, err);
+        cgroup_fini(&cg);
+        if (!is_empty || !cgroup_remove(dir, err))
+            return false;
+    }
+    if (!cgroup_open(dir, true, &cg, err))
+        return false;
+    cgroup_fini(&cg);
+    return true;
+}
+
 /* Made here and not by the shim, to learn whether it can be: on a host where it cannot, the agent
  * is contained by its PID namespace alone. A parent that an operator named must work. */
 static bool cgroup_make(const struct birth_in *in, struct launch *launch, struct err *err)
 {
     struct err inner = { 0 };
-    struct cgroup cg = CGROUP_NONE;
-    if (launch->cgroup_dir[0] == '\0')
+    if (launch->cgroup_dir[0] == '\0' || cgroup_make_new(launch->cgroup_dir, &inner))
         return true;
-    if (cgroup_open(launch->cgroup_dir, true, &cg, &inner)) {
-        cgroup_fini(&cg);
-        return true;
+    if (inner.kind == ERR_UNAVAILABLE || in->config->cgroup_parent) {
+        *err = inner;
+        return err_wrap(err, "make the agent's cgroup");
     }
     launch->cgroup_dir[0] = '\0';
-    if (!in->config->cgroup_parent)
-        return true;
-    *err = inner;
-    return err_wrap(err, "plugin config: cgroup_parent");
+    return true;
 }
 
 static bool shim_spawn(const struct birth_in *in, const struct fd *spec, const struct fd *config,
@@ -212,6 +228,9 @@ bool birth(const struct birth_in *in, struct birth_out *out, struct err *err)
     CLEANUP(fd_closep) struct fd spec = FD_NONE;
     CLEANUP(fd_closep) struct fd config = FD_NONE;
     *out = (struct birth_out){ .shim = PROC_NONE, .control = FD_NONE };
+    if (in->plan->sidecar &&
+        !state_dir_make(in->spec->alloc_dir, in->plan->state_path, &in->plan->user, err))
+        return false;
     if (!launch_fill(in, &out->launch, err) || !cgroup_make(in, &out->launch, err) ||
         !spec_seal(in, &out->launch, &spec, err))
         return false;

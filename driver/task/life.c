@@ -180,12 +180,14 @@ static void note_state(struct task *task, const struct shim_msg *msg)
         task->started = msg->state.started;
 }
 
+/* For a new shim only what proves that the start has succeeded: a later phase may be the way out of
+ * a failed one, and EXITED says which. */
 static bool is_up(const struct task *task, enum shim_phase phase)
 {
-    if (phase == SHIM_PHASE_ENDED)
-        return false; /* EXITED follows */
-    return task->state != TASK_BOOTING || phase >= SHIM_PHASE_RUNNING ||
-           (phase == SHIM_PHASE_STANDBY && task->has_sidecar);
+    if (task->state == TASK_BOOTING)
+        return phase == SHIM_PHASE_RUNNING || phase == SHIM_PHASE_STOPPING ||
+               (phase == SHIM_PHASE_STANDBY && task->has_sidecar);
+    return phase != SHIM_PHASE_ENDED;
 }
 
 static void hear_state(struct task *task, const struct shim_msg *msg)

@@ -1,0 +1,311 @@
+#include "driver/task/life.h"
+
+#include <sys/wait.h>
+
+#include "common/cgroup/cgroup.h"
+#include "driver/nomad/driver_state.h"
+#include "driver/task/rig_test.h"
+
+#define ID  "alloc/web/11111111"
+#define ID2 "alloc/web/22222222"
+
+/* Crashes, twins and strangers, with the real shim. */
+static struct rig rig;
+
+static void setup(void) { rig_init(&rig, rig_real_shim()); }
+
+static void teardown(void)
+{
+    if (rig.loop)
+        rig_fini(&rig);
+}
+
+TestSuite(life, .init = setup, .fini = teardown, .timeout = 60);
+
+static struct task *entry(const char *id)
+{
+    struct task *task = entry_find(rig.tasks, id);
+    cr_assert_not_null(task);
+    return task;
+}
+
+static bool is_alive(pid_t pid)
+{
+    uint64_t ticks;
+    struct err err = { 0 };
+    char path[64], text[256] = "";
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    const bool is_there = file && fgets(text, sizeof(text), file);
+    if (file)
+        (void)fclose(file);
+    return is_there && proc_start_ticks(pid, &ticks, &err) && !strstr(text, ") Z ");
+}
+
+static void start_sleeper(const char *id)
+{
+    rig_start_ok(&rig, id, "echo up; while :; do sleep 0.05; done");
+    rig_read_until(&rig, "up");
+}
+
+Test(life, the_same_start_again_adopts_the_live_copy)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    cr_assert_gt(agent, 0);
+    rig_restart(&rig);
+    rig_start_ok(&rig, ID, "echo second; exit 1");
+    cr_assert_eq(entry(ID)->agent_pid, agent);
+    cr_assert(is_alive(agent));
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    cr_assert_not(is_alive(agent));
+}
+
+Test(life, another_start_of_the_task_ends_the_older_copy_first)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_restart(&rig);
+    rig_start_ok(&rig, ID2, "echo second; sleep 60");
+    rig_read_until(&rig, "second");
+    cr_assert_not(is_alive(agent));
+    cr_assert_neq(entry(ID2)->agent_pid, agent);
+}
+
+Test(life, the_same_start_again_of_a_finished_task_does_not_run_it_twice)
+{
+    char *mark = str_format("%s/web/local/mark", rig.alloc);
+    rig_start_ok(&rig, ID, "echo once >> local/mark; exit 5");
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 5);
+    rig_restart(&rig);
+    rig_start_ok(&rig, ID, "echo once >> local/mark; exit 5");
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 5);
+    struct buf text = { 0 };
+    struct err err = { 0 };
+    cr_assert(file_read(AT_FDCWD, mark, 100, &text, &err));
+    cr_assert_eq(text.len, 5);
+    buf_fini(&text);
+    free(mark);
+}
+
+Test(life, a_stale_record_without_a_shim_is_started_afresh)
+{
+    start_sleeper(ID);
+    struct task *task = entry(ID);
+    const pid_t agent = task->agent_pid, shim = task->shim.pid;
+    rig_end_tasks(&rig);
+    cr_assert_eq(kill(shim, SIGKILL), 0);
+    rig_new_tasks(&rig);
+    rig_start_ok(&rig, ID, "echo second; sleep 60");
+    rig_read_until(&rig, "second");
+    cr_assert_not(is_alive(agent));
+}
+
+Test(life, recovers_a_live_task_as_it_was)
+{
+    struct err err = { 0 };
+    rig_start_ok(&rig, ID, "trap 'exit 9' HUP; echo up; while :; do sleep 0.05; done");
+    rig_read_until(&rig, "up");
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_restart(&rig);
+    struct reply first = { .rig = &rig }, second = { .rig = &rig };
+    tasks_recover(rig.tasks, ID, buf_view(&rig.state), on_done, &first);
+    tasks_recover(rig.tasks, ID, buf_view(&rig.state), on_done, &second);
+    rig_until(&rig, &first.is_done);
+    rig_until(&rig, &second.is_done);
+    cr_assert(first.is_ok && second.is_ok, "%s", first.err.msg);
+    cr_assert(rig_recover(&rig, ID, view_str("whatever")).is_ok, "a known id");
+    cr_assert_eq(entry(ID)->agent_pid, agent);
+    struct reply usage = { .rig = &rig };
+    tasks_usage(rig.tasks, ID, on_usage, &usage);
+    rig_until(&rig, &usage.is_done);
+    cr_assert(usage.is_ok && usage.usage.raw.rss_bytes > 0);
+    cr_assert(tasks_signal(rig.tasks, ID, "SIGHUP", &err), "%s", err.msg);
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 9);
+}
+
+Test(life, recovers_the_result_of_a_task_that_ended_meanwhile)
+{
+    rig_start_ok(&rig, ID, "sleep 0.3; exit 7");
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_end_tasks(&rig);
+    while (is_alive(agent))
+        rig_run_ms(&rig, 10);
+    rig_run_ms(&rig, 50);
+    rig_new_tasks(&rig);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 7);
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+}
+
+Test(life, a_finished_task_is_recovered_after_a_reboot_and_a_running_one_is_not)
+{
+    rig_start_ok(&rig, ID, "exit 7");
+    cr_assert(rig_wait(&rig, ID).is_ok);
+    rig_restart(&rig);
+    memset(rig.tasks->boot_id, '0', 36);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 7);
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    rig_restart(&rig);
+    start_sleeper(ID2);
+    const pid_t agent = entry(ID2)->agent_pid;
+    rig_restart(&rig);
+    memset(rig.tasks->boot_id, '0', 36);
+    const struct reply reply = rig_recover(&rig, ID2, buf_view(&rig.state));
+    cr_assert_eq(reply.err.kind, ERR_NOT_FOUND, "%s", reply.err.msg);
+    cr_assert(rig_destroy(&rig, ID2, true).is_ok);
+    cr_assert(is_alive(agent), "an innocent process of the new boot");
+    rig_restart(&rig);
+    cr_assert(rig_recover(&rig, ID2, buf_view(&rig.state)).is_ok);
+}
+
+Test(life, a_handle_that_is_not_ours_is_refused_and_nobody_is_signalled)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_restart(&rig);
+    struct err err = { 0 };
+    struct driver_state state;
+    cr_assert(driver_state_decode(buf_view(&rig.state), &state, &err));
+    state.nonce[0] ^= 1;
+    struct buf other = { 0 };
+    driver_state_encode(&state, &other);
+    struct reply reply = rig_recover(&rig, ID, buf_view(&other));
+    cr_assert_eq(reply.err.kind, ERR_NOT_FOUND, "%s", reply.err.msg);
+    other.data[20] ^= 1;
+    reply = rig_recover(&rig, ID, buf_view(&other));
+    cr_assert_eq(reply.err.kind, ERR_CORRUPT);
+    reply = rig_recover(&rig, ID, view_str("{\"pid\":1}"));
+    cr_assert_eq(reply.err.kind, ERR_INVALID);
+    reply = rig_recover(&rig, ID, view_of("", 0));
+    cr_assert_not(reply.is_ok);
+    cr_assert_eq(tasks_count(rig.tasks), 0);
+    cr_assert(is_alive(agent));
+    buf_fini(&other);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+}
+
+Test(life, the_death_of_the_shim_is_the_death_of_the_task)
+{
+    for (int i = 0; i < 10; i++) {
+        struct reply waiter = { .rig = &rig };
+        rig_start_ok(&rig, ID,
+                     "(setsid sh -c 'echo deep; while :; do sleep 0.01; done' &); echo up; "
+                     "while :; do sleep 0.05; done");
+        rig_read_until(&rig, "deep");
+        const pid_t agent = entry(ID)->agent_pid;
+        char *cgroup = str_copy(entry(ID)->cgroup_dir);
+        (void)tasks_wait(rig.tasks, ID, on_result, &waiter);
+        const struct mono start = mono_now();
+        cr_assert_eq(kill(entry(ID)->shim.pid, SIGKILL), 0);
+        rig_until(&rig, &waiter.is_done);
+        cr_assert_lt(mono_diff_us(mono_now(), start), 1000000);
+        cr_assert(waiter.is_ok);
+        cr_assert_eq(waiter.result.exit_code, -1);
+        cr_assert_eq(strncmp(waiter.result.err, "supervisor lost", 15), 0, "%s", waiter.result.err);
+        cr_assert_not(is_alive(agent));
+        struct cgroup cg = CGROUP_NONE;
+        struct cgroup_events now = { 0 };
+        struct err err = { 0 };
+        if (cgroup[0] && cgroup_open(cgroup, false, &cg, &err)) {
+            cr_assert(cgroup_events(&cg, &now, &err));
+            cr_assert_not(now.populated);
+            cgroup_fini(&cg);
+        }
+        free(cgroup);
+        cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    }
+    cr_assert(strstr(rig.events, "supervisor lost"));
+}
+
+Test(life, a_shim_that_died_unseen_is_found_lost)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid, shim = entry(ID)->shim.pid;
+    rig_end_tasks(&rig);
+    cr_assert_eq(kill(shim, SIGKILL), 0);
+    rig_new_tasks(&rig);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+    cr_assert_not(is_alive(agent));
+    const struct reply got = rig_wait(&rig, ID);
+    cr_assert_eq(got.result.exit_code, -1);
+    cr_assert(strstr(got.result.err, "supervisor lost"));
+}
+
+Test(life, a_shim_that_hangs_is_killed_after_the_stop_budget)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    cr_assert_eq(kill(entry(ID)->shim.pid, SIGSTOP), 0);
+    const struct mono start = mono_now();
+    cr_assert(rig_stop(&rig, ID, "", 500).is_ok);
+    cr_assert_lt(mono_diff_us(mono_now(), start), 4000000);
+    cr_assert_not(is_alive(agent));
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, -1);
+}
+
+Test(life, a_driver_that_was_superseded_kills_nobody)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    struct tasks *older = rig.tasks;
+    rig_new_tasks(&rig);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+    rig_run_ms(&rig, 1500);
+    cr_assert(is_alive(agent));
+    struct reply closed = { .rig = &rig };
+    tasks_close(older, on_done, &closed);
+    rig_until(&rig, &closed.is_done);
+    tasks_free(older);
+    rig_run_ms(&rig, 700);
+    cr_assert(rig_stop(&rig, ID, "", 1000).is_ok);
+    cr_assert_not(is_alive(agent));
+}
+
+Test(life, calls_during_a_start_are_kept)
+{
+    struct reply started = { .rig = &rig }, stopped = { .rig = &rig }, gone = { .rig = &rig };
+    tasks_start(rig.tasks, rig_spec(&rig, ID, "sleep 60"), on_started, &started);
+    tasks_stop(rig.tasks, ID, "", 1000, on_done, &stopped);
+    tasks_destroy(rig.tasks, ID, true, on_done, &gone);
+    rig_until(&rig, &gone.is_done);
+    cr_assert(started.is_ok && stopped.is_ok && gone.is_ok);
+    cr_assert_eq(tasks_count(rig.tasks), 0);
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+}
+
+Test(life, a_sidecar_that_refuses_fails_the_task_with_its_reason)
+{
+    struct task_spec *spec = rig_spec(&rig, ID, "echo never");
+    spec->config.has_state = true;
+    spec->config.state.path = str_copy("local/state");
+    spec->config.state.store = str_copy("file:///nowhere");
+    spec->config.state.retain_ms = 60000;
+    spec->config.lease.ttl_ms = 1000;
+    rig.config.sidecar = NULL;
+    free(rig.tasks->config.sidecar);
+    rig.tasks->config.sidecar = str_copy("/bin/false");
+    const struct reply started = rig_start(&rig, spec);
+    if (started.is_ok) {
+        const struct reply got = rig_wait(&rig, ID);
+        cr_assert_neq(got.result.exit_code, 0);
+        cr_assert(strlen(got.result.err) > 0);
+    }
+    char text[16];
+    cr_assert_leq(read(rig.out.raw, text, sizeof(text)), 0, "the agent has run");
+}
+
+Test(life, a_state_without_any_store_is_refused)
+{
+    struct task_spec *spec = rig_spec(&rig, ID, "true");
+    spec->config.has_state = true;
+    spec->config.state.path = str_copy("local/state");
+    free(rig.tasks->config.sidecar);
+    rig.tasks->config.sidecar = str_copy("/bin/false");
+    const struct reply started = rig_start(&rig, spec);
+    cr_assert_eq(started.err.kind, ERR_INVALID);
+    cr_assert(strstr(started.err.msg, "state.store"), "%s", started.err.msg);
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+}
