@@ -2,9 +2,9 @@
 
 #include "common/base/own.h"
 #include "common/base/text.h"
-#include "driver/dev/encode.h"
+#include "driver/hclspec/encode.h"
 #include "driver/dev/job.h"
-#include "driver/dev/spec.h"
+#include "driver/hclspec/spec.h"
 #include "driver/nomad/config_schema.h"
 #include "driver/nomad/task_config.h"
 #include "driver/proto/task.pb-c.h"

@@ -4,7 +4,7 @@
  * and the TaskConfig message. Pure; the directories are made by dirs.h. */
 #pragma once
 #include "common/base/buf.h"
-#include "driver/dev/vars.h"
+#include "driver/hclspec/vars.h"
 
 struct job;
 

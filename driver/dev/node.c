@@ -5,12 +5,12 @@
 #include "common/loop/loop.h"
 #include "driver/dev/alloc.h"
 #include "driver/dev/dirs.h"
-#include "driver/dev/encode.h"
+#include "driver/hclspec/encode.h"
 #include "driver/dev/guard.h"
 #include "driver/dev/job.h"
 #include "driver/dev/options.h"
 #include "driver/dev/plugin.h"
-#include "driver/dev/spec.h"
+#include "driver/dev/setup.h"
 #include "driver/dev/tap.h"
 #include "driver/dev/timeline.h"
 #include "driver/dev/wire.h"
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BASE          "/hashicorp.nomad.plugins.base.proto.BasePlugin/"
 #define DRIVER        "/hashicorp.nomad.plugins.drivers.proto.Driver/"
 #define STEP_MS       60000 /* of a call that only asks */
 #define STOP_SLACK_MS 20000 /* a driver may take this much longer than kill_timeout */
@@ -34,12 +33,11 @@ struct node {
     char *alloc_dir, *task_id;
     struct cgroup cgroup;
     struct plugin *plugin;
-    struct spec *plugin_schema, *task_schema;
+    struct setup setup;
     struct vars vars;
     struct tap *out, *err;
     struct loop_timer *pause;
     enum stage stage;
-    size_t step;
     struct job_restarts restarts;
     int exit_code;
     bool is_stopping, is_killed, is_settled, is_gone, is_active, is_plugin_gone, is_kill_done,
@@ -48,20 +46,10 @@ struct node {
     void *looked_arg;
 };
 
-struct step {
-    const char *method, *doing;
-    bool is_optional; /* an older driver may not have it */
-    bool (*put)(struct node *n, struct buf *request, struct err *err);
-    bool (*take)(struct node *n, struct view reply, struct err *err);
-};
-
-static void step_begin(struct node *n);
 static void task_begin(struct node *n);
 
-static void say(struct node *n, enum timeline_event event, const char *text)
-{
-    timeline_put(n->spec.timeline, n->spec.number, event, "%s", text);
-}
+#define SAY(n, event, ...) \
+    timeline_put((n)->spec.timeline, (n)->spec.number, TIMELINE_##event, __VA_ARGS__)
 
 static void settle(struct node *n)
 {
@@ -85,87 +73,13 @@ static void over(struct node *n)
 
 static void fail(struct node *n, const char *doing, const struct err *err)
 {
-    timeline_put(n->spec.timeline, n->spec.number, TIMELINE_ERROR, "%s: %s", doing, err->msg);
+    SAY(n, ERROR, "%s: %s", doing, err->msg);
     if (n->exit_code < 0)
         n->exit_code = err_exit_code(err->kind);
     over(n);
 }
 
 /* --- the calls before the first task -----------------------------------------------------------
- */
-
-static bool nothing_put(struct node *n, struct buf *request, struct err *err)
-{
-    (void)n;
-    (void)request;
-    (void)err;
-    return true;
-}
-
-static bool nothing_take(struct node *n, struct view reply, struct err *err)
-{
-    (void)n;
-    (void)reply;
-    (void)err;
-    return true;
-}
-
-static bool info_take(struct node *n, struct view reply, struct err *err)
-{
-    char version[WIRE_TEXT_BYTES];
-    if (!wire_info(reply, version, err))
-        return false;
-    timeline_put(n->spec.timeline, n->spec.number, TIMELINE_NODE, "driver agent %s", version);
-    return true;
-}
-
-static bool schema_take(struct node *n, struct view reply, struct err *err)
-{
-    return wire_schema(reply, &n->plugin_schema, err);
-}
-
-static bool task_schema_take(struct node *n, struct view reply, struct err *err)
-{
-    return wire_schema(reply, &n->task_schema, err);
-}
-
-static bool capabilities_take(struct node *n, struct view reply, struct err *err)
-{
-    return wire_capabilities(reply, &n->place.is_image, err);
-}
-
-static bool config_put(struct node *n, struct buf *request, struct err *err)
-{
-    CLEANUP(buf_fini) struct buf msgpack = { 0 };
-    CLEANUP(str_freep) char *store = str_format("file://%s?create=true", n->dirs.store);
-    CLEANUP(str_freep) char *key = str_format("%s/agent.key", n->spec.dirs->data);
-    CLEANUP(str_freep) char *tasks = str_format("%s/tasks", n->cgroup.path);
-    const struct config_pair pairs[] = {
-        { "state_dir", n->dirs.state },
-        { "run_dir", n->dirs.run },
-        { "store", store },
-        { "key_file", key },
-        { "shim", n->spec.options->shim },
-        { "sidecar", n->spec.options->sidecar },
-        { "cgroup_parent", cgroup_is_open(&n->cgroup) ? tasks : NULL },
-    };
-    if (!config_encode_pairs(n->plugin_schema, pairs, COUNT(pairs), &msgpack, err))
-        return false;
-    wire_put_config(request, buf_view(&msgpack));
-    return true;
-}
-
-static const struct step steps[] = {
-    { BASE "PluginInfo", "ask who the driver is", false, nothing_put, info_take },
-    { BASE "ConfigSchema", "ask for the plugin's schema", false, nothing_put, schema_take },
-    { BASE "SetConfig", "configure the plugin", false, config_put, nothing_take },
-    { DRIVER "Init", "initialise the driver", true, nothing_put, nothing_take },
-    { DRIVER "TaskConfigSchema", "ask for the task's schema", false, nothing_put,
-      task_schema_take },
-    { DRIVER "Capabilities", "ask what the driver can", false, nothing_put, capabilities_take },
-};
-
-/* --- streams -----------------------------------------------------------------------------------
  */
 
 static void on_fingerprint(void *arg, struct view message)
@@ -192,67 +106,88 @@ static void on_task_event(void *arg, struct view message)
     char text[WIRE_TEXT_BYTES];
     struct err err;
     if (wire_event(message, text, &err))
-        say(n, TIMELINE_TASK, text);
+        SAY(n, TASK, "%s", text);
 }
 
 static void on_stream_end(void *arg, const char *why)
 {
     struct node *n = arg;
     if (n->stage != STAGE_OVER && !n->is_killed && !n->is_plugin_gone)
-        timeline_put(n->spec.timeline, n->spec.number, TIMELINE_ERROR,
-                     "a stream of the driver ended: %s", why);
+        SAY(n, ERROR, "a stream of the driver ended: %s", why);
 }
 
-static void on_step_reply(void *arg, struct view reply, const struct err *failed)
+static void on_setup(void *arg, const char *doing, const struct err *err)
 {
     struct node *n = arg;
-    const struct step *step = &steps[n->step];
-    struct err err = { 0 };
     if (n->stage == STAGE_OVER)
         return;
-    if (failed && !(step->is_optional && failed->kind == ERR_NOT_FOUND)) {
-        fail(n, step->doing, failed);
+    if (err) {
+        fail(n, doing, err);
         return;
     }
-    if (!failed && !step->take(n, reply, &err)) {
-        fail(n, step->doing, &err);
-        return;
-    }
-    n->step++;
-    step_begin(n);
+    SAY(n, NODE, "driver agent %s", n->setup.version);
+    n->place.is_image = n->setup.is_image;
+    const struct view nothing = view_of("", 0);
+    plugin_stream(n->plugin, DRIVER "TaskEvents", nothing, on_task_event, on_stream_end, n);
+    plugin_stream(n->plugin, DRIVER "Fingerprint", nothing, on_fingerprint, on_stream_end, n);
 }
 
-static void step_begin(struct node *n)
+/* The plugin's config block as an operator would write it for this node. */
+static bool configure(struct node *n, struct err *err)
 {
-    if (n->step == COUNT(steps)) {
-        plugin_stream(n->plugin, DRIVER "TaskEvents", view_of("", 0), on_task_event, on_stream_end,
-                      n);
-        plugin_stream(n->plugin, DRIVER "Fingerprint", view_of("", 0), on_fingerprint,
-                      on_stream_end, n);
-        return;
-    }
-    CLEANUP(buf_fini) struct buf request = { 0 };
-    struct err err = { 0 };
-    const struct step *step = &steps[n->step];
-    if (!step->put(n, &request, &err))
-        fail(n, step->doing, &err);
-    else
-        plugin_call(n->plugin, step->method, buf_view(&request), STEP_MS, on_step_reply, n);
+    CLEANUP(str_freep) char *store = str_format("file://%s?create=true", n->dirs.store);
+    CLEANUP(str_freep) char *key = str_format("%s/agent.key", n->spec.dirs->data);
+    CLEANUP(str_freep) char *tasks = str_format("%s/tasks", n->cgroup.path);
+    const struct {
+        const char *key, *value;
+    } rows[] = {
+        { "state_dir", n->dirs.state },
+        { "run_dir", n->dirs.run },
+        { "store", store },
+        { "key_file", key },
+        { "shim", n->spec.options->shim },
+        { "sidecar", n->spec.options->sidecar },
+        { "cgroup_parent", cgroup_is_open(&n->cgroup) ? tasks : NULL },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (!setup_configure(&n->setup, rows[i].key, rows[i].value, err))
+            return false;
+    return true;
 }
 
-/* --- the task ----------------------------------------------------------------------------------
- */
+static void on_ready(void *arg, const struct err *err)
+{
+    struct node *n = arg;
+    struct err why = { 0 };
+    n->setup.plugin = n->plugin;
+    n->setup.on_done = on_setup;
+    n->setup.arg = n;
+    if (err)
+        fail(n, "start the plugin", err);
+    else if (!configure(n, &why))
+        fail(n, "configure the plugin", &why);
+    else if (n->stage != STAGE_OVER)
+        setup_begin(&n->setup);
+}
 
-static void on_stdout(void *arg, const char *line) { say(arg, TIMELINE_STDOUT, line); }
-static void on_stderr(void *arg, const char *line) { say(arg, TIMELINE_STDERR, line); }
+static void on_stdout(void *arg, const char *line)
+{
+    struct node *n = arg;
+    SAY(n, STDOUT, "%s", line);
+}
+
+static void on_stderr(void *arg, const char *line)
+{
+    struct node *n = arg;
+    SAY(n, STDERR, "%s", line);
+}
 
 static void on_destroyed(void *arg, struct view reply, const struct err *err)
 {
     struct node *n = arg;
     (void)reply;
     if (err && n->stage != STAGE_OVER && err->kind != ERR_UNAVAILABLE)
-        timeline_put(n->spec.timeline, n->spec.number, TIMELINE_ERROR, "destroy the task: %s",
-                     err->msg);
+        SAY(n, ERROR, "destroy the task: %s", err->msg);
     if (n->stage == STAGE_PAUSE)
         return; /* a restart follows */
     over(n);
@@ -270,7 +205,7 @@ static void on_pause_end(void *arg)
     struct node *n = arg;
     if (n->stage != STAGE_PAUSE)
         return;
-    say(n, TIMELINE_NODE, "restarting the task");
+    SAY(n, NODE, "restarting the task");
     task_begin(n);
 }
 
@@ -289,9 +224,8 @@ static void on_waited(void *arg, struct view reply, const struct err *failed)
     tap_close(STEAL(n->err));
     n->exit_code = result.exit_code;
     n->is_active = false;
-    timeline_put(n->spec.timeline, n->spec.number, TIMELINE_EXITED,
-                 "task ended: exit code %d%s%s%s", result.exit_code,
-                 result.oom_killed ? ", out of memory" : "", *result.err ? ", " : "", result.err);
+    SAY(n, EXITED, "task ended: exit code %d%s%s%s", result.exit_code,
+        result.oom_killed ? ", out of memory" : "", *result.err ? ", " : "", result.err);
     const bool may_restart = n->exit_code != 0 && !n->is_stopping && !n->is_killed;
     if (may_restart && job_restart_is_due(&n->spec.job->restart, &n->restarts, boot_now())) {
         n->stage = STAGE_PAUSE;
@@ -312,7 +246,7 @@ static void on_started(void *arg, struct view reply, const struct err *failed)
         return;
     }
     n->stage = STAGE_RUNNING;
-    say(n, TIMELINE_STARTED, "task started");
+    SAY(n, STARTED, "task started");
     settle(n);
     wire_put_id(&request, n->task_id);
     plugin_call(n->plugin, DRIVER "WaitTask", buf_view(&request), 0, on_waited, n);
@@ -339,8 +273,8 @@ static bool start_put(struct node *n, struct buf *request, struct err *err)
     suffix[8] = '\0';
     free(n->task_id);
     n->task_id = str_format("%s/%s/%s", n->alloc_id, n->spec.job->task, suffix);
-    if (!config_encode(n->task_schema, n->spec.job->tree, n->spec.job->config, &n->vars, &msgpack,
-                       err) ||
+    if (!config_encode(n->setup.task_schema, n->spec.job->tree, n->spec.job->config, &n->vars,
+                       &msgpack, err) ||
         !taps_open(n, err))
         return false;
     alloc_put_task(n->spec.job, &n->place, &n->vars, n->task_id, buf_view(&msgpack), &task);
@@ -374,15 +308,6 @@ static void task_begin(struct node *n)
 /* --- the plugin process ------------------------------------------------------------------------
  */
 
-static void on_ready(void *arg, const struct err *err)
-{
-    struct node *n = arg;
-    if (err)
-        fail(n, "start the plugin", err);
-    else if (n->stage != STAGE_OVER)
-        step_begin(n);
-}
-
 static void looked(struct node *n)
 {
     void (*on_looked)(void *, struct node *) = n->on_looked;
@@ -404,8 +329,7 @@ static void on_plugin_gone(void *arg, const char *how)
     struct node *n = arg;
     n->is_plugin_gone = true;
     if (n->stage != STAGE_OVER && !n->is_killed) {
-        timeline_put(n->spec.timeline, n->spec.number, TIMELINE_ERROR,
-                     "the plugin is gone: %s; its log is %s", how, n->dirs.log);
+        SAY(n, ERROR, "the plugin is gone: %s; its log is %s", how, n->dirs.log);
         if (n->exit_code < 0)
             n->exit_code = err_exit_code(ERR_UNAVAILABLE);
     }
@@ -483,8 +407,7 @@ void node_free(struct node *node)
     plugin_free(node->plugin);
     loop_timer_freep(&node->pause);
     cgroup_fini(&node->cgroup);
-    spec_free(node->plugin_schema);
-    spec_free(node->task_schema);
+    setup_fini(&node->setup);
     vars_fini(&node->vars);
     node_dirs_fini(&node->dirs);
     free(node->alloc_dir);
@@ -535,7 +458,7 @@ static void on_stopped(void *arg, struct view reply, const struct err *err)
     (void)reply;
     if (!err || n->stage == STAGE_OVER || n->is_killed || n->is_plugin_gone)
         return; /* WaitTask tells the rest */
-    timeline_put(n->spec.timeline, n->spec.number, TIMELINE_ERROR, "stop the task: %s", err->msg);
+    SAY(n, ERROR, "stop the task: %s", err->msg);
     destroy(n);
 }
 
@@ -569,25 +492,22 @@ void node_stop(struct node *node)
     }
 }
 
-static void on_killed(void *arg, int64_t spent_ms, const struct err *err)
+static void on_kill_done(void *arg)
 {
     struct node *n = arg;
-    if (err)
-        say(n, TIMELINE_ERROR, err->msg);
-    else
-        timeline_put(n->spec.timeline, n->spec.number, TIMELINE_NODE,
-                     "no process is left, %lld ms after the kill", (long long)spent_ms);
     n->is_kill_done = true;
     over(n);
     gone_maybe(n);
 }
 
-static void on_killed_late(void *arg)
+static void on_killed(void *arg, int64_t spent_ms, const struct err *err)
 {
     struct node *n = arg;
-    n->is_kill_done = true;
-    over(n);
-    gone_maybe(n);
+    if (err)
+        SAY(n, ERROR, "%s", err->msg);
+    else
+        SAY(n, NODE, "no process is left, %lld ms after the kill", (long long)spent_ms);
+    on_kill_done(n);
 }
 
 void node_kill(struct node *node)
@@ -600,7 +520,7 @@ void node_kill(struct node *node)
         return;
     }
     plugin_kill(node->plugin);
-    loop_post(node->spec.loop, on_killed_late, node);
+    loop_post(node->spec.loop, on_kill_done, node);
 }
 
 bool node_cut(struct node *node, struct err *err) { return node_dirs_cut(&node->dirs, err); }

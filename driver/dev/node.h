@@ -42,8 +42,11 @@ MUST_USE bool node_start(const struct node_spec *spec, struct node **out, struct
 /** After on_gone (asserted). NULL is fine. */
 void node_free(struct node *node);
 
+/** From 1. */
 unsigned node_number(const struct node *node);
+/** on_over has come. */
 bool node_is_over(const struct node *node);
+/** on_gone has come. */
 bool node_is_gone(const struct node *node);
 /** Its agent was last seen running (not in standby); as of the last node_look. */
 bool node_is_active(const struct node *node);

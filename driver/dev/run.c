@@ -4,7 +4,7 @@
 #include "common/cgroup/cgroup.h"
 #include "common/loop/loop.h"
 #include "driver/dev/dirs.h"
-#include "driver/dev/encode.h"
+#include "driver/hclspec/encode.h"
 #include "driver/dev/guard.h"
 #include "driver/dev/job.h"
 #include "driver/dev/node.h"

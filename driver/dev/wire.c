@@ -1,7 +1,7 @@
 #include "driver/dev/wire.h"
 
 #include "common/base/time.h"
-#include "driver/dev/spec.h"
+#include "driver/hclspec/spec.h"
 #include "driver/proto/base.pb-c.h"
 #include "driver/proto/driver.pb-c.h"
 

@@ -1,7 +1,7 @@
 #include "driver/dev/wire.h"
 
 #include "common/base/own.h"
-#include "driver/dev/spec.h"
+#include "driver/hclspec/spec.h"
 
 #include <criterion/criterion.h>
 

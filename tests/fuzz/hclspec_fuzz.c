@@ -1,9 +1,9 @@
-// rooms: driver/dev driver/nomad common/hcl
+// rooms: driver/hclspec driver/nomad common/hcl
 /* Any bytes are a schema or INVALID; a schema encodes a fixed config or refuses it, and what it
  * encodes is one whole msgpack value. */
 #include "common/hcl/hcl.h"
-#include "driver/dev/encode.h"
-#include "driver/dev/spec.h"
+#include "driver/hclspec/encode.h"
+#include "driver/hclspec/spec.h"
 #include "driver/nomad/msgpack_bounds.h"
 
 #include <assert.h>

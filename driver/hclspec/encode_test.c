@@ -1,10 +1,10 @@
-#include "driver/dev/encode.h"
+#include "driver/hclspec/encode.h"
 
 #include "common/base/own.h"
 #include "common/base/text.h"
 #include "common/hcl/read.h"
-#include "driver/dev/spec.h"
-#include "driver/dev/vars.h"
+#include "driver/hclspec/spec.h"
+#include "driver/hclspec/vars.h"
 
 #include <criterion/criterion.h>
 
@@ -197,20 +197,4 @@ Test(encode, key_paths_lead_to_their_nodes)
     cr_assert_eq(config_node_at(hcl_root(tree), "state")->kind, HCL_BLOCK);
     cr_assert_null(config_node_at(hcl_root(tree), "state.ttl"));
     cr_assert_null(config_node_at(NULL, "state"));
-}
-
-Test(encode, pairs_are_literal_texts)
-{
-    CLEANUP(buf_fini) struct buf message = one("string");
-    CLEANUP(spec_freep) struct spec *spec = NULL;
-    CLEANUP(buf_fini) struct buf out = { 0 };
-    struct err err = { 0 };
-    cr_assert(spec_decode(buf_view(&message), &spec, &err));
-    const struct config_pair pairs[] = { { "a", "${x}" }, { "b", NULL } };
-    cr_assert(config_encode_pairs(spec, pairs, COUNT(pairs), &out, &err), "%s", err.msg);
-    cr_assert(view_is_equal(buf_view(&out), view_str("\x81\xa1"
-                                                     "a\xa4${x}")));
-    const struct config_pair unknown[] = { { "zz", "x" } };
-    cr_assert_not(config_encode_pairs(spec, unknown, 1, &out, &err));
-    cr_assert_str_eq(err.msg, "plugin config:1:1: unknown key \"zz\"");
 }

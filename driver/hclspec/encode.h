@@ -4,8 +4,6 @@
  * errors with file, line and column; values convert as Nomad converts them. Pure. DESIGN.md,
  * section 3, lists what is not supported of the schema language. */
 #pragma once
-#include <stddef.h>
-
 #include "common/base/buf.h"
 #include "common/hcl/hcl.h"
 
@@ -17,14 +15,6 @@ struct vars;
 MUST_USE bool config_encode(const struct spec *spec, const struct hcl *tree,
                             const struct hcl_node *body, const struct vars *vars, struct buf *out,
                             struct err *err);
-
-struct config_pair {
-    const char *key, *value; /* value NULL: left out */
-};
-/** As config_encode, for texts that are not from a file: a plugin's own config block. Errors:
- *  INVALID, naming the key. */
-MUST_USE bool config_encode_pairs(const struct spec *spec, const struct config_pair *pairs,
-                                  size_t count, struct buf *out, struct err *err);
 
 /** The node of a key path such as "state.interval" in `body`, for messages of the driver; NULL when
  *  it is not there. */

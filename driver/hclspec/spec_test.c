@@ -1,4 +1,4 @@
-#include "driver/dev/spec.h"
+#include "driver/hclspec/spec.h"
 
 #include "common/base/own.h"
 

@@ -1,4 +1,4 @@
-#include "driver/dev/vars.h"
+#include "driver/hclspec/vars.h"
 
 #include "common/base/own.h"
 #include "common/hcl/template.h"

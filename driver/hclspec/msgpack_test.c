@@ -1,4 +1,4 @@
-#include "driver/dev/msgpack.h"
+#include "driver/hclspec/msgpack.h"
 
 #include "common/base/own.h"
 #include "common/base/text.h"

@@ -7,9 +7,13 @@
 
 #define MSGPACK_NUMBER_MAX 64 /* bytes of a number as written */
 
+/** One value each. */
 void msgpack_put_nil(struct buf *out);
+/** True or false. */
 void msgpack_put_bool(struct buf *out, bool value);
+/** The shortest of the integer forms. */
 void msgpack_put_int(struct buf *out, int64_t value);
+/** A str, never bin. */
 void msgpack_put_text(struct buf *out, struct view text);
 /** The head of a map or list; its items follow. */
 void msgpack_put_map(struct buf *out, size_t count);

@@ -1,11 +1,10 @@
-#include "driver/dev/encode.h"
+#include "driver/hclspec/encode.h"
 
 #include "common/base/own.h"
 #include "common/hcl/read.h"
-#include "common/hcl/write.h"
-#include "driver/dev/msgpack.h"
-#include "driver/dev/spec.h"
-#include "driver/dev/vars.h"
+#include "driver/hclspec/msgpack.h"
+#include "driver/hclspec/spec.h"
+#include "driver/hclspec/vars.h"
 
 #include <stdlib.h>
 
@@ -412,18 +411,6 @@ bool config_encode(const struct spec *spec, const struct hcl *tree, const struct
     if (spec->kind != SPEC_OBJECT)
         return err_set(err, ERR_INVALID, "encode config: the driver's schema is not an object");
     return spec_put(&e, spec, body, out);
-}
-
-bool config_encode_pairs(const struct spec *spec, const struct config_pair *pairs, size_t count,
-                         struct buf *out, struct err *err)
-{
-    CLEANUP(buf_fini) struct buf text = { 0 };
-    CLEANUP(hcl_freep) struct hcl *tree = NULL;
-    for (size_t i = 0; i < count; i++)
-        if (pairs[i].value && !hcl_put_attr(&text, 0, pairs[i].key, pairs[i].value, err))
-            return false;
-    return hcl_parse("plugin config", buf_view(&text), &tree, err) &&
-           config_encode(spec, tree, hcl_root(tree), NULL, out, err);
 }
 
 const struct hcl_node *config_node_at(const struct hcl_node *body, const char *path)
