@@ -521,9 +521,10 @@ unsigned mem_server_deliver(struct mem_server *server)
     return applied;
 }
 
-uint64_t mem_server_calls(const struct mem_server *server, enum mem_op op)
+uint64_t mem_server_calls(struct mem_server *server, enum mem_op op)
 {
-    return server->ops[op].calls;
+    LOCKED(server);
+    return locked->ops[op].calls;
 }
 
 static const struct pack_ops mem_packs = {
