@@ -260,7 +260,8 @@ static bool names_read(DIR *dir, struct view path, struct names *out, struct err
         if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
             names_add(out, view_str(name));
     }
-    qsort_r(out->at, out->count, sizeof(size_t), compare_at, out->text.data);
+    if (out->count > 1)
+        qsort_r(out->at, out->count, sizeof(size_t), compare_at, out->text.data);
     return true;
 }
 

@@ -1,0 +1,268 @@
+/* fixture.h - for the tests of this room: a state directory, a store, an agent's keys.
+ *
+ * Everything lies in one fresh directory below /tmp (or FIXTURE_DIR), removed at the end. */
+#pragma once
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "common/base/fd.h"
+#include "common/base/file.h"
+#include "common/base/own.h"
+#include "common/secret/secret.h"
+#include "sidecar/checkpoint/checkpoint.h"
+#include "sidecar/checkpoint/verify.h"
+#include "sidecar/store/mem.h"
+
+#define FIXTURE_NAME "prod/web/1"
+
+struct fixture {
+    char dir[64];
+    char state[96];
+    char out[96]; /* where restores go */
+    struct store *store;
+    struct agent_keys *keys;
+    struct checkpoint *cp;
+    char head[PACK_ID_TEXT]; /* committed; empty: none */
+    struct checkpoint_result last;
+};
+
+static inline struct deadline fixture_soon(void) { return deadline_after(boot_now(), 60000, 0); }
+
+static inline struct agent_keys *fixture_keys(uint8_t first)
+{
+    uint8_t bytes[32];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(first + i);
+    struct secret *key = secret_take_bytes(bytes, sizeof(bytes));
+    struct agent_keys *keys = agent_keys_new(key);
+    secret_free(key);
+    return keys;
+}
+
+static inline struct checkpoint_source fixture_source(const struct fixture *f)
+{
+    return (struct checkpoint_source){ f->store, FIXTURE_NAME, f->keys, 2 };
+}
+
+static inline void fixture_open(struct fixture *f, const char *const *exclude, size_t count)
+{
+    struct err err = { 0 };
+    struct checkpoint_spec spec = { .source = fixture_source(f),
+                                    .root = f->state,
+                                    .exclude = exclude,
+                                    .exclude_count = count,
+                                    .epoch = 7 };
+    cr_assert(checkpoint_new(&spec, &f->cp, &err), "%s", err.msg);
+    if (f->head[0] != '\0')
+        cr_assert(checkpoint_adopt(f->cp, f->head, fixture_soon(), &err), "%s", err.msg);
+}
+
+static inline void fixture_begin_at(struct fixture *f, const char *base, const char *store_url)
+{
+    struct err err = { 0 };
+    *f = (struct fixture){ 0 };
+    (void)snprintf(f->dir, sizeof(f->dir), "%s/checkpoint-test-XXXXXX", base);
+    cr_assert_not_null(mkdtemp(f->dir));
+    (void)snprintf(f->state, sizeof(f->state), "%s/state", f->dir);
+    (void)snprintf(f->out, sizeof(f->out), "%s/out", f->dir);
+    cr_assert_eq(mkdir(f->state, 0755), 0);
+    CLEANUP(str_freep) char *url = str_format("file://%s/store?create=true", f->dir);
+    cr_assert(store_open(store_url != NULL ? store_url : url, &f->store, &err), "%s", err.msg);
+    f->keys = fixture_keys(0);
+}
+
+static inline void fixture_begin(struct fixture *f)
+{
+    fixture_begin_at(f, "/tmp", NULL);
+    fixture_open(f, NULL, 0);
+}
+
+static inline void fixture_end(struct fixture *f)
+{
+    struct err err = { 0 };
+    checkpoint_free(f->cp);
+    store_close(f->store);
+    agent_keys_free(f->keys);
+    cr_assert(dir_remove_tree(f->dir, &err), "%s", err.msg);
+}
+
+static inline bool fixture_try(struct fixture *f, const struct cut_ops *cut, struct err *err)
+{
+    struct checkpoint_request request = { .reason = "test", .cut = cut, .until = fixture_soon() };
+    return checkpoint_take(f->cp, &request, &f->last, err);
+}
+
+/* Takes and commits; true when something changed. */
+static inline bool fixture_save(struct fixture *f)
+{
+    struct err err = { 0 };
+    cr_assert(fixture_try(f, NULL, &err), "%s", err.msg);
+    if (!f->last.is_changed) {
+        cr_assert_str_eq(f->last.id, f->head);
+        return false;
+    }
+    checkpoint_committed(f->cp);
+    memcpy(f->head, f->last.id, sizeof(f->head));
+    return true;
+}
+
+static inline bool fixture_restore_to(struct fixture *f, const char *id, const char *target,
+                                      struct restore_report *report, struct err *err)
+{
+    struct checkpoint_source source = fixture_source(f);
+    struct restore_spec spec = { .id = id, .target = target, .until = fixture_soon() };
+    return checkpoint_restore(&source, &spec, report, err);
+}
+
+static inline void fixture_write(const struct fixture *f, const char *name, const void *bytes,
+                                 size_t len)
+{
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *path = str_format("%s/%s", f->state, name);
+    CLEANUP(fd_closep)
+    struct fd fd = { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) };
+    cr_assert_geq(fd.raw, 0, "%s", path);
+    cr_assert(fd_write_all(fd.raw, bytes, len, &err));
+}
+
+static inline void fixture_append(const struct fixture *f, const char *name, const char *text)
+{
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *path = str_format("%s/%s", f->state, name);
+    CLEANUP(fd_closep) struct fd fd = { open(path, O_WRONLY | O_APPEND | O_CLOEXEC) };
+    cr_assert_geq(fd.raw, 0, "%s", path);
+    cr_assert(fd_write_all(fd.raw, text, strlen(text), &err));
+}
+
+/* Bytes that do not compress, from a small generator. */
+static inline uint64_t fixture_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static inline void fixture_noise(uint8_t *bytes, size_t len, uint64_t seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)(fixture_random(&state) >> 32);
+}
+
+static inline void fixture_write_noise(const struct fixture *f, const char *name, size_t len,
+                                       uint64_t seed)
+{
+    uint8_t *bytes = mem_array(len + 1, 1);
+    fixture_noise(bytes, len, seed);
+    fixture_write(f, name, bytes, len);
+    free(bytes);
+}
+
+static inline int fixture_open_at(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    cr_assert_geq(fd, 0, "open %s: %s", name, strerror(errno));
+    return fd;
+}
+
+static inline void fixture_same_bytes(int a, int b, const char *name)
+{
+    static uint8_t left[65536], right[65536];
+    struct err err = { 0 };
+    size_t got_a = 0, got_b = 0;
+    do {
+        cr_assert(fd_read_full(a, left, sizeof(left), &got_a, &err), "%s", err.msg);
+        cr_assert(fd_read_full(b, right, sizeof(right), &got_b, &err), "%s", err.msg);
+        cr_assert_eq(got_a, got_b, "%s", name);
+        cr_assert_eq(memcmp(left, right, got_a), 0, "content of %s", name);
+    } while (got_a > 0);
+}
+
+static inline void fixture_same_xattrs(int a, int b, const char *name)
+{
+    char left[4096], right[4096], value_a[4096], value_b[4096];
+    ssize_t len_a = flistxattr(a, left, sizeof(left)), len_b = flistxattr(b, right, sizeof(right));
+    cr_assert_eq(len_a, len_b, "attributes of %s", name);
+    for (const char *at = left; at < left + (len_a > 0 ? len_a : 0); at += strlen(at) + 1) {
+        ssize_t size_a = fgetxattr(a, at, value_a, sizeof(value_a));
+        cr_assert_eq(size_a, fgetxattr(b, at, value_b, sizeof(value_b)), "%s of %s", at, name);
+        cr_assert(size_a < 0 || memcmp(value_a, value_b, (size_t)size_a) == 0);
+    }
+}
+
+static inline size_t fixture_count(int dir)
+{
+    DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    size_t count = 0;
+    while (readdir(d) != NULL)
+        count++;
+    (void)closedir(d);
+    return count - 2;
+}
+
+static inline void fixture_same_dir(int a, int b);
+
+/* Type, mode, owner, time, size, links, content, attributes. */
+static inline void fixture_same_entry(int a, int b, const char *name)
+{
+    struct stat x, y;
+    cr_assert_eq(fstatat(a, name, &x, AT_SYMLINK_NOFOLLOW), 0, "%s", name);
+    cr_assert_eq(fstatat(b, name, &y, AT_SYMLINK_NOFOLLOW), 0, "%s is missing", name);
+    cr_assert_eq(x.st_mode, y.st_mode, "mode of %s: %o %o", name, x.st_mode, y.st_mode);
+    cr_assert(x.st_uid == y.st_uid && x.st_gid == y.st_gid, "owner of %s", name);
+    cr_assert(x.st_mtim.tv_sec == y.st_mtim.tv_sec && x.st_mtim.tv_nsec == y.st_mtim.tv_nsec,
+              "time of %s", name);
+    if (S_ISLNK(x.st_mode)) {
+        char left[4096] = "", right[4096] = "";
+        cr_assert_gt(readlinkat(a, name, left, sizeof(left) - 1), 0);
+        cr_assert_gt(readlinkat(b, name, right, sizeof(right) - 1), 0);
+        cr_assert_str_eq(left, right);
+        return;
+    }
+    if (geteuid() != 0 && (x.st_mode & 0400) == 0)
+        return; /* the test itself may not look */
+    CLEANUP(fd_closep) struct fd left = { fixture_open_at(a, name) };
+    CLEANUP(fd_closep) struct fd right = { fixture_open_at(b, name) };
+    fixture_same_xattrs(left.raw, right.raw, name);
+    if (S_ISDIR(x.st_mode)) {
+        fixture_same_dir(left.raw, right.raw);
+        return;
+    }
+    cr_assert_eq(x.st_size, y.st_size, "size of %s", name);
+    cr_assert_eq(x.st_nlink, y.st_nlink, "names of %s", name);
+    fixture_same_bytes(left.raw, right.raw, name);
+}
+
+static inline void fixture_same_dir(int a, int b)
+{
+    cr_assert_eq(fixture_count(a), fixture_count(b), "number of entries");
+    DIR *d = fdopendir(openat(a, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (struct dirent *at = readdir(d); at != NULL; at = readdir(d))
+        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
+            fixture_same_entry(a, b, at->d_name);
+    (void)closedir(d);
+}
+
+/* Both trees, root included, are the same. */
+static inline void fixture_same(const char *a, const char *b)
+{
+    CLEANUP(fd_closep) struct fd left = { open(a, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    CLEANUP(fd_closep) struct fd right = { open(b, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    cr_assert_geq(left.raw, 0, "%s", a);
+    cr_assert_geq(right.raw, 0, "%s", b);
+    struct stat x, y;
+    cr_assert_eq(fstat(left.raw, &x), 0);
+    cr_assert_eq(fstat(right.raw, &y), 0);
+    cr_assert_eq(x.st_mode, y.st_mode);
+    cr_assert(x.st_mtim.tv_sec == y.st_mtim.tv_sec && x.st_mtim.tv_nsec == y.st_mtim.tv_nsec,
+              "time of the root");
+    fixture_same_dir(left.raw, right.raw);
+}
