@@ -162,6 +162,7 @@ func (n *Node) brief() *Task {
 }
 
 // F-08: plugin and agent are gone and nobody recovers: the supervisor ends, and the place is free.
+// The same id is the same start: it is not run twice, and its result is known.
 func TestF08SupervisorEndsByItself(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
@@ -171,14 +172,12 @@ func TestF08SupervisorEndsByItself(t *testing.T) {
 	check(t, syscall.Kill(main.Pid, syscall.SIGKILL))
 	Gone(t, 2*time.Second, shim, main)
 	n.Start()
-	task.newRunLogs()
-	task.Start() // the same id, never recovered
-	task.Out.Await(t, "ready")
-	check(t, task.Destroy(true))
+	WantResult(t, task.Start().Wait(), 137, 9)
+	next := task.Again().Start()
+	next.Out.Await(t, "ready")
+	check(t, next.Destroy(true))
 	n.WantClean()
 }
-
-func (t *Task) newRunLogs() { t.Out, t.Err = t.read("stdout"), t.read("stderr") }
 
 // F-48: many starts of one task at the same moment give one copy, and one success.
 func TestF48StartRaces(t *testing.T) {

@@ -232,21 +232,23 @@ func TestC56SwappedDriverState(t *testing.T) {
 }
 
 // withPid starts /bin/sleep until it gets this very pid; false when that does not happen soon.
-func withPid(t testing.TB, pid int) (*exec.Cmd, bool) {
+func withPid(t testing.TB, pid int) (Proc, bool) {
 	t.Helper()
-	for range 200 {
-		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0) != nil {
-			return nil, false
+	const script = "echo $1 >/proc/sys/kernel/ns_last_pid; sleep 1000 >&- 2>&- & echo $!"
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); {
+		out, err := exec.Command("/bin/sh", "-c", script, "sh", strconv.Itoa(pid-1)).Output()
+		if err != nil {
+			return Proc{}, false
 		}
-		cmd := exec.Command("/bin/sleep", "1000")
-		check(t, cmd.Start())
-		if cmd.Process.Pid == pid {
-			return cmd, true
+		got, _ := strconv.Atoi(strings.TrimSpace(string(out)))
+		if got == pid {
+			proc, _ := ReadProc(pid)
+			t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
+			return proc, true
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
+		syscall.Kill(got, syscall.SIGKILL)
 	}
-	return nil, false
+	return Proc{}, false
 }
 
 // The reboot: every process is gone, the boot id is another, and the pids belong to others.
@@ -263,10 +265,8 @@ func TestC57Reboot(t *testing.T) {
 	Gone(t, 5*time.Second, shim, main)
 	var innocents []Proc
 	for _, pid := range []int{shim.Pid, main.Pid} {
-		if cmd, ok := withPid(t, pid); ok {
-			proc, _ := ReadProc(pid)
+		if proc, ok := withPid(t, pid); ok {
 			innocents = append(innocents, proc)
-			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 		}
 	}
 	if len(innocents) == 0 {

@@ -207,6 +207,9 @@ func TestC35NoLogReader(t *testing.T) {
 	if took := time.Since(begin); err == nil || took > 10*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
+	if present, recoverable := recoverableDetail(t, err); !present || !recoverable {
+		t.Errorf("not marked recoverable: %v", err)
+	}
 	n.WantClean()
 }
 
