@@ -173,6 +173,7 @@ func TestF08SupervisorEndsByItself(t *testing.T) {
 	Gone(t, 2*time.Second, shim, main)
 	n.Start()
 	WantResult(t, task.Start().Wait(), 137, 9)
+	check(t, task.Destroy(true))
 	next := task.Again().Start()
 	next.Out.Await(t, "ready")
 	check(t, next.Destroy(true))
