@@ -179,6 +179,9 @@ Test(server, answers_unknown_methods_with_unimplemented_again_and_again)
 
 Test(server, takes_a_large_message_and_refuses_one_beyond_the_limit)
 {
+#ifdef __SANITIZE_THREAD__ /* it looks at each 8 bytes that the library sends, for minutes */
+    cr_skip_test("too slow under ThreadSanitizer");
+#endif
     struct service s;
     struct seen seen;
     service_init(&s);
@@ -307,7 +310,7 @@ Test(server, survives_a_hundred_connections_without_a_byte)
         loop_post(s.w.loop, world_quit, &s.w);
         loop_run(s.w.loop);
     }
-    while (descriptors() > before) { /* the library closes in its own time; the guard is 20 s */
+    while (descriptors() > before) { /* the library closes in its own time; the guard is 60 s */
         world_ask(&s.w, "/test.Test/Echo", view_str("x"), &seen);
         cr_assert_eq(seen.code, RPC_OK);
         seen_fini(&seen);

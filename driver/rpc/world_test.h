@@ -39,7 +39,7 @@ struct seen { /* what a request has told */
 static inline void world_timeout(void *arg)
 {
     (void)arg;
-    fputs("nothing happened for 20 s\n", stderr);
+    fputs("nothing happened for 60 s\n", stderr);
     abort();
 }
 
@@ -48,7 +48,7 @@ static inline void world_init(struct world *w)
 {
     *w = (struct world){ .loop = loop_new() };
     w->guard = loop_timer_new(w->loop, world_timeout, NULL);
-    loop_timer_arm(w->guard, boot_add_ms(boot_now(), 20000));
+    loop_timer_arm(w->guard, boot_add_ms(boot_now(), 60000));
     w->rpc = rpc_new(w->loop);
     snprintf(w->dir, sizeof(w->dir), "/tmp/rpc-test-XXXXXX");
     char *made = mkdtemp(w->dir);
