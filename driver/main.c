@@ -1,6 +1,5 @@
 /* nomad-driver-agent - the task driver plugin that Nomad's agent starts. */
 #include "common/base/fd.h"
-#include "common/base/own.h"
 #include "common/log/log.h"
 #include "common/loop/loop.h"
 #include "driver/plugin/handshake.h"
@@ -8,10 +7,8 @@
 #include "driver/rpc/rpc.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -32,8 +29,7 @@ struct app {
 };
 
 static const char usage[] =
-    "Usage: nomad-driver-agent [-log-level=LEVEL]\n"
-    "       nomad-driver-agent -help | -version\n"
+    "Usage: nomad-driver-agent [-help | -version]\n"
     "\n"
     "Task driver plugin for HashiCorp Nomad: runs agents under supervision, so that they\n"
     "survive restarts of Nomad and of the plugin. Nomad's agent starts it: put the file into\n"
@@ -165,9 +161,7 @@ static const char *flag_of(const char *arg)
 int main(int argc, char **argv)
 {
     close_inherited();
-    enum log_level level = LOG_INFO;
     for (int i = 1; i < argc; i++) {
-        struct err err;
         const char *flag = flag_of(argv[i]);
         if (flag != NULL && strcmp(flag, "help") == 0) {
             fputs(usage, stdout);
@@ -177,12 +171,9 @@ int main(int argc, char **argv)
             puts("nomad-driver-agent " AGENT_VERSION);
             return 0;
         }
-        if (flag != NULL && strncmp(flag, "log-level=", 10) == 0 &&
-            log_level_parse(flag + 10, &level, &err))
-            continue;
         fprintf(stderr, "nomad-driver-agent: wrong argument \"%s\"\n\n%s", argv[i], usage);
         return 64;
     }
-    log_init("driver", level);
+    log_init("driver", LOG_INFO); /* until SetConfig says otherwise */
     return serve();
 }

@@ -37,15 +37,14 @@ static void on_task_event(void *arg, const struct task_event *event)
 
 /* Decodes and checks; unknown keys come from an agent with another version's schema. */
 static bool config_check(const struct config_request *request, struct plugin_config *config,
-                         struct err *err)
+                         enum log_level *level, struct err *err)
 {
     CLEANUP(str_list_fini) struct str_list unknown = { 0 };
     if (!plugin_config_decode(buf_view(&request->msgpack), config, &unknown, err))
         return false;
     for (size_t i = 0; i < unknown.count; i++)
         LOG(LOG_WARN, "plugin configuration has an unknown key", F(key, unknown.items[i]));
-    enum log_level level;
-    if (log_level_parse(config->log_level, &level, err))
+    if (log_level_parse(config->log_level, level, err))
         return true;
     plugin_config_fini(config);
     return err_wrap(err, "plugin config: log_level");
@@ -72,7 +71,9 @@ void call_set_config(void *arg, struct rpc_call *call, struct view bytes)
     struct err err;
     CLEANUP(config_request_fini) struct config_request request = { 0 };
     CLEANUP(plugin_config_fini) struct plugin_config config = { 0 };
-    if (!config_request_decode(bytes, &request, &err) || !config_check(&request, &config, &err)) {
+    enum log_level level;
+    if (!config_request_decode(bytes, &request, &err) ||
+        !config_check(&request, &config, &level, &err)) {
         status_end(call, &err, STATUS_OTHER);
         return;
     }
@@ -85,6 +86,7 @@ void call_set_config(void *arg, struct rpc_call *call, struct view bytes)
         status_end(call, &err, STATUS_OTHER);
         return;
     }
+    log_set_level(level);
     if (plugin->tasks == NULL)
         configure(plugin, &request, &config);
     if (plugin->open == OPEN_DONE || plugin->configuring != NULL) {
