@@ -41,7 +41,7 @@ static void let_pass(int64_t ms) { (void)poll(NULL, 0, (int)ms); }
 Test(shim_fence, the_gate_holds_until_it_is_opened)
 {
     struct rig rig;
-    rig_init(&rig, "echo up; read x");
+    rig_init(&rig, "echo up; exec sleep 60");
     rig_add_sidecar(&rig);
     rig_start(&rig);
     (void)rig_phase(&rig, SHIM_PHASE_STANDBY);
@@ -71,7 +71,7 @@ Test(shim_fence, a_gate_with_a_deadline_in_the_past_stays_shut)
 Test(shim_fence, a_gate_may_repeat_the_armed_deadline)
 {
     struct rig rig;
-    rig_init(&rig, "echo up; read x");
+    rig_init(&rig, "echo up; exec sleep 60");
     rig_add_sidecar(&rig);
     rig_start(&rig);
     struct shim_msg msg = { .type = SHIM_ARM, .seq = 1 };
@@ -89,7 +89,7 @@ Test(shim_fence, a_gate_may_repeat_the_armed_deadline)
 Test(shim_fence, a_lower_epoch_or_an_earlier_deadline_is_refused)
 {
     struct rig rig;
-    start_running(&rig, "echo up; read x <&1", false, 60000);
+    start_running(&rig, "echo up; exec sleep 60", false, 60000);
     cr_expect_not(rig_arm(&rig, 6, 90000));
     cr_expect_not(rig_arm(&rig, 7, 30000));
     cr_expect(rig_arm(&rig, 7, 90000));

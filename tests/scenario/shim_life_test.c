@@ -101,7 +101,7 @@ Test(shim_life, the_environment_is_exactly_as_given)
 Test(shim_life, behind_a_gate_epoch_and_checkpoint_are_added)
 {
     struct rig rig;
-    rig_init(&rig, "tr '\\0' '\\n' </proc/$$/environ; echo end; read x");
+    rig_init(&rig, "tr '\\0' '\\n' </proc/$$/environ; echo end; exec sleep 60");
     rig.agent_envp[1] = "AGENT_EPOCH=stale";
     rig_add_sidecar(&rig);
     rig_start(&rig);
