@@ -8,7 +8,7 @@
 #include "common/shimwire/spec.h"
 
 enum shim_fd_number {
-    SHIM_FD_LOCK = 10,
+    SHIM_FD_LOCK = 40, /* above what a test runner has open */
     SHIM_FD_CONTROL,
     SHIM_FD_STDIN,
     SHIM_FD_STDOUT,

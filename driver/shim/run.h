@@ -2,7 +2,8 @@
  *
  * Turns what the kernel and the peers say into events for the core (core.h) and carries out its
  * actions. After shim_run_setup nothing is allocated; nothing here blocks but the exit record's
- * sync, when everything of the agent is gone already. */
+ * sync, when everything of the agent is gone already.
+ * Tested by tests/scenario/shim_life_test.c. */
 #pragma once
 #include "common/base/buf.h"
 #include "driver/shim/core.h"

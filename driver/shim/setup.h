@@ -1,5 +1,5 @@
 /* setup.h - what the shim does once, before its loop: become a supervisor and open what it needs.
- */
+ * Tested by tests/scenario/shim_life_test.c. */
 #pragma once
 #include "driver/shim/run.h"
 

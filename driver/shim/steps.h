@@ -1,7 +1,8 @@
 /* steps.h - what the cells of the shim's table do: one function a decision.
  *
  * Only core.c calls them. Each changes the core and adds actions; none looks at the phase unless
- * two phases differ in one detail. What may follow what is in the table, not here. */
+ * two phases differ in one detail. What may follow what is in the table, not here.
+ * Tested by driver/shim/core_test.c. */
 #pragma once
 
 struct shim_core;

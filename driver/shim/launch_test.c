@@ -1,0 +1,55 @@
+#include "driver/shim/launch.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "driver/isolation/apply.h"
+
+Test(launch, without_a_gate_the_environment_is_untouched)
+{
+    static struct shim_env env;
+    const char *const given[] = { "A=1", "AGENT_EPOCH=mine", NULL };
+    shim_env_build(&env, given, NULL);
+    cr_expect_str_eq(env.list[0], "A=1");
+    cr_expect_str_eq(env.list[1], "AGENT_EPOCH=mine");
+    cr_expect_null(env.list[2]);
+}
+
+Test(launch, a_gate_adds_epoch_and_checkpoint_in_place_of_old_ones)
+{
+    static struct shim_env env;
+    const char *const given[] = { "AGENT_EPOCH=1", "A=1", "AGENT_RESTORED=x", "AGENT_EPOCHS=2",
+                                  NULL };
+    struct shim_msg gate = { .type = SHIM_GATE_OPEN };
+    gate.arm.epoch = UINT64_MAX;
+    memset(gate.arm.restored, 'r', SHIM_ID_MAX);
+    shim_env_build(&env, given, &gate);
+    cr_expect_str_eq(env.list[0], "A=1");
+    cr_expect_str_eq(env.list[1], "AGENT_EPOCHS=2");
+    cr_expect_str_eq(env.list[2], "AGENT_EPOCH=18446744073709551615");
+    cr_expect_eq(strlen(env.list[3]), strlen("AGENT_RESTORED=") + SHIM_ID_MAX);
+    cr_expect_null(env.list[4]);
+}
+
+Test(launch, a_failure_names_step_object_and_reason)
+{
+    static const char *const argv[] = { "/opt/agent", NULL };
+    static const struct {
+        struct proc_failure why;
+        const char *text;
+    } rows[] = {
+        { { PROC_STAGE_EXEC, ENOENT }, "execute \"/opt/agent\": No such file or directory" },
+        { { ISOLATION_STAGE_DIRECTORY, EACCES },
+          "enter the working directory \"/srv\": Permission denied" },
+        { { ISOLATION_STAGE_USER, EPERM }, "set user \"/opt/agent\": Operation not permitted" },
+    };
+    struct shim_spec spec;
+    shim_spec_init(&spec);
+    spec.agent.argv = argv;
+    spec.cwd = "/srv";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[SHIM_TEXT_MAX + 1];
+        shim_launch_explain(&spec, &rows[i].why, text);
+        cr_expect_str_eq(text, rows[i].text);
+    }
+}

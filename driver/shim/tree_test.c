@@ -1,0 +1,106 @@
+#include "driver/shim/tree.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/shimwire/msg.h"
+
+static void reap(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
+
+static pid_t sleeper(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            (void)pause();
+    return pid;
+}
+
+Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
+{
+    struct err err = { 0 };
+    struct shim_tree tree;
+    const struct keeper none = KEEPER_NONE;
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    cr_assert(shim_tree_open(&tree, &none, "", &err));
+    cr_expect_eq(shim_tree_containment(&tree), SHIM_CONTAINED_PDEATH);
+    cr_expect(shim_tree_is_empty(&tree, 0));
+    int ends[2];
+    char byte;
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    pid_t spared = sleeper();
+    if (fork() == 0) { /* three generations, each in a session of its own */
+        for (int i = 0; i < 2; i++)
+            if (fork() != 0)
+                break;
+        (void)setsid();
+        (void)write(ends[1], "x", 1);
+        for (;;)
+            (void)pause();
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(read(ends[0], &byte, 1), 1);
+    cr_expect_not(shim_tree_is_empty(&tree, spared));
+    for (int i = 0; i < 500 && !shim_tree_is_empty(&tree, spared); i++) {
+        shim_tree_kill(&tree, spared);
+        (void)poll(NULL, 0, 10); /* the shim waits for SIGCHLD here */
+        reap();
+    }
+    cr_expect(shim_tree_is_empty(&tree, spared));
+    cr_expect_eq(kill(spared, 0), 0);
+    cr_expect_not(shim_tree_is_frozen(&tree));
+    cr_expect_not(shim_tree_has_oom(&tree));
+    shim_tree_close(&tree);
+    (void)kill(spared, SIGKILL);
+    (void)waitpid(spared, NULL, 0);
+}
+
+Test(tree, a_cgroup_is_made_frozen_killed_and_removed)
+{
+    struct err err = { 0 };
+    struct shim_tree tree;
+    const struct keeper none = KEEPER_NONE;
+    char own[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX + 40];
+    if (!cgroup_own(own, &err))
+        cr_skip_test("%s", err.msg);
+    (void)snprintf(path, sizeof(path), "%s/shim-tree-%d", own, getpid());
+    if (!shim_tree_open(&tree, &none, path, &err))
+        cr_skip_test("%s", err.msg);
+    cr_expect_eq(shim_tree_containment(&tree), SHIM_CONTAINED_PDEATH | SHIM_CONTAINED_CGROUP);
+    pid_t pid = sleeper();
+    cr_assert(cgroup_place(&tree.cgroup, pid, &err), "%s", err.msg);
+    shim_tree_freeze(&tree, true);
+    for (int i = 0; i < 100 && !shim_tree_is_frozen(&tree); i++) {
+        struct pollfd wait = { .fd = tree.cgroup.events.raw, .events = POLLPRI };
+        (void)poll(&wait, 1, 100);
+    }
+    cr_expect(shim_tree_is_frozen(&tree));
+    cr_expect_not(shim_tree_is_empty(&tree, 0));
+    shim_tree_kill(&tree, 0);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+    for (int i = 0; i < 100 && !shim_tree_is_empty(&tree, 0); i++)
+        (void)poll(NULL, 0, 10);
+    cr_expect(shim_tree_is_empty(&tree, 0));
+    shim_tree_close(&tree);
+    cr_expect_eq(access(path, F_OK), -1);
+}
+
+Test(tree, a_cgroup_that_cannot_be_had_is_an_error)
+{
+    struct err err = { 0 };
+    struct shim_tree tree;
+    const struct keeper none = KEEPER_NONE;
+    cr_expect_not(shim_tree_open(&tree, &none, "/tmp/no-cgroup", &err));
+    cr_expect_eq(err.kind, ERR_INVALID);
+}
