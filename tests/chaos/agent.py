@@ -2,7 +2,8 @@
 """The agent of the chaos suite: counts for ever; each step is durable before it is said.
 
 A step is a row in SQLite (WAL) and a line in a JSONL file, then the barrier, then one line
-{epoch, step, instance} in EFFECTS_LOG. It never stops by itself."""
+{epoch, step, instance} in EFFECTS_LOG. It never stops by itself. On a start it says the last step
+again: nobody knows whether it was said."""
 import http.client
 import json
 import os
@@ -39,13 +40,16 @@ def main():
     if rows != total or len(lines) < total or (lines and not lines[-1].endswith("}")):
         print(f"TORN: {rows} rows, total {total}, {len(lines)} lines", flush=True)
         return 9
-    step = total
+    # The last step may be durable and not said: it is said (again) with the same number.
+    step = max(total - 1, 0)
     while True:
-        with open(state / "log.jsonl", "a", encoding="ascii") as log:
-            log.write(json.dumps({"step": step, "epoch": epoch}) + "\n")
-        with db:
-            db.execute("INSERT INTO step VALUES(?, ?)", (step, step // 2))
-            db.execute("UPDATE total SET n = n + 1")
+        if step == total:
+            with open(state / "log.jsonl", "a", encoding="ascii") as log:
+                log.write(json.dumps({"step": step, "epoch": epoch}) + "\n")
+            with db:
+                db.execute("INSERT INTO step VALUES(?, ?)", (step, step // 2))
+                db.execute("UPDATE total SET n = n + 1")
+            total += 1
         if not barrier(os.environ["AGENT_API"]):
             return 8
         line = json.dumps({"epoch": epoch, "step": step, "instance": instance}) + "\n"
