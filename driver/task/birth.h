@@ -1,6 +1,7 @@
 /* birth.h - the moment of no return in a start: cgroup, launch record, sealed spec, spawned shim.
  *
- * The record is durable before the shim exists. Blocking: on workers only. */
+ * The record is durable before the shim exists. Blocking: on workers only.
+ * Tested by driver/task/life_test.c. */
 #pragma once
 #include "common/base/fd.h"
 #include "common/proc/spawn.h"

@@ -1,7 +1,8 @@
 /* entry.h - one task in the driver's memory, the table of them, and how calls are answered.
  *
  * Inside this room only. Nothing here decides: entries are found, made and freed, answers are
- * delivered on the next turn of the loop. Loop thread. */
+ * delivered on the next turn of the loop. Loop thread.
+ * Tested by driver/task/task_test.c. */
 #pragma once
 #include "common/base/fd.h"
 #include "common/proc/identity.h"

@@ -2,7 +2,8 @@
  *
  * Inside this room only. A job writes `task->job` and nothing else, and reads what does not change
  * while it runs: id, names, paths, spec, nonce, cgroup, shim, the table's configuration. It leaves
- * its sign in `job->sign`, with `job->err` for FAILED and NOT_YET. */
+ * its sign in `job->sign`, with `job->err` for FAILED and NOT_YET.
+ * Tested by driver/task/life_test.c. */
 #pragma once
 #include "driver/task/entry.h"
 

@@ -1,6 +1,7 @@
 /* reaper.h - takes the exit status of shims we started, so that none stays a zombie.
  *
- * How a task ended is never read from here: it is in the exit record. Loop thread. */
+ * How a task ended is never read from here: it is in the exit record. Loop thread.
+ * Tested by driver/task/task_test.c. */
 #pragma once
 #include "common/proc/spawn.h"
 

@@ -7,60 +7,90 @@
         DO_##action, TASK_##next \
     }
 
-/* One row an event, one column a state, in the order of the enums and of DESIGN.md. `nv` cannot
- * happen, `ig` is ignored, `df` is kept for later, `rf` frees the entry. */
-#define nv(s) M(NEVER, s)
-#define ig(s) M(IGNORE, s)
-#define df(s) M(DEFER, s)
-#define rf(s) M(REFUSE, s)
-#define ROW(pr, yi, op, sp, bo, lo, co, li, en, un, re)                                         \
-    {                                                                                           \
-        [TASK_PREPARING] = pr, [TASK_YIELDING] = yi, [TASK_OPENING] = op, [TASK_SPAWNING] = sp, \
-        [TASK_BOOTING] = bo, [TASK_LOOKING] = lo, [TASK_CONNECTING] = co, [TASK_LIVE] = li,     \
-        [TASK_ENDED] = en, [TASK_UNDOING] = un, [TASK_REMOVING] = re                            \
-    }
+/* One row an event, and every state in each row: what cannot happen is said, not left out. */
+#define NEVER(state)            [TASK_##state] = M(NEVER, state)
+#define IGNORE(state)           [TASK_##state] = M(IGNORE, state)
+#define DEFER(state)            [TASK_##state] = M(DEFER, state)
+#define REFUSE(state)           [TASK_##state] = M(REFUSE, state)
+#define ON(state, action, next) [TASK_##state] = M(action, next)
 
 /* clang-format off */
 static const struct task_move moves[TASK_SIGN_COUNT][TASK_STATE_COUNT] = {
-    [SIGN_FRESH] = ROW(M(OPEN, OPENING), nv(YIELDING), nv(OPENING), nv(SPAWNING), nv(BOOTING),
-                       nv(LOOKING), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING), nv(REMOVING)),
-    [SIGN_ALIVE] = ROW(M(CONNECT, CONNECTING), nv(YIELDING), nv(OPENING), nv(SPAWNING), nv(BOOTING),
-                       M(CONNECT, CONNECTING), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING),
-                       nv(REMOVING)),
-    [SIGN_OTHER] = ROW(M(YIELD, YIELDING), nv(YIELDING), nv(OPENING), nv(SPAWNING), nv(BOOTING),
-                       nv(LOOKING), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING), nv(REMOVING)),
-    [SIGN_OVER] = ROW(M(END, ENDED), nv(YIELDING), nv(OPENING), nv(SPAWNING), nv(BOOTING),
-                      M(END, ENDED), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING), nv(REMOVING)),
-    [SIGN_OPENED] = ROW(nv(PREPARING), nv(YIELDING), M(SPAWN, SPAWNING), nv(SPAWNING), nv(BOOTING),
-                        nv(LOOKING), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING), nv(REMOVING)),
-    [SIGN_NOT_YET] = ROW(nv(PREPARING), M(AGAIN, PREPARING), M(AGAIN, OPENING), nv(SPAWNING),
-                         nv(BOOTING), nv(LOOKING), M(AGAIN, LOOKING), nv(LIVE), nv(ENDED),
-                         nv(UNDOING), nv(REMOVING)),
-    [SIGN_SPAWNED] = ROW(nv(PREPARING), nv(YIELDING), nv(OPENING), M(WATCH, BOOTING), nv(BOOTING),
-                         nv(LOOKING), nv(CONNECTING), nv(LIVE), nv(ENDED), nv(UNDOING), nv(REMOVING)),
-    [SIGN_FAILED] = ROW(rf(PREPARING), rf(YIELDING), M(UNDO, UNDOING), M(UNDO, UNDOING),
-                        M(UNDO, UNDOING), rf(LOOKING), rf(CONNECTING), nv(LIVE), nv(ENDED),
-                        nv(UNDOING), nv(REMOVING)),
-    [SIGN_UP] = ROW(nv(PREPARING), ig(YIELDING), nv(OPENING), nv(SPAWNING), M(REPLY, LIVE),
-                    nv(LOOKING), M(REPLY, LIVE), M(NOTE, LIVE), ig(ENDED), ig(UNDOING), ig(REMOVING)),
-    [SIGN_EXITED] = ROW(nv(PREPARING), ig(YIELDING), nv(OPENING), nv(SPAWNING), M(UNDO, UNDOING),
-                        nv(LOOKING), M(END, ENDED), M(END, ENDED), ig(ENDED), ig(UNDOING),
-                        ig(REMOVING)),
-    [SIGN_CLOSED] = ROW(nv(PREPARING), M(AGAIN, PREPARING), nv(OPENING), nv(SPAWNING),
-                        M(UNDO, UNDOING), nv(LOOKING), M(AGAIN, LOOKING), M(LOOK, LOOKING), ig(ENDED),
-                        ig(UNDOING), ig(REMOVING)),
-    [SIGN_LATE] = ROW(nv(PREPARING), rf(YIELDING), M(UNDO, UNDOING), nv(SPAWNING), M(UNDO, UNDOING),
-                      nv(LOOKING), rf(CONNECTING), M(FORCE, LIVE), ig(ENDED), nv(UNDOING),
-                      nv(REMOVING)),
-    [SIGN_STOP] = ROW(df(PREPARING), df(YIELDING), df(OPENING), df(SPAWNING), df(BOOTING),
-                      df(LOOKING), df(CONNECTING), M(STOP, LIVE), M(ANSWER, ENDED), df(UNDOING),
-                      df(REMOVING)),
-    [SIGN_DESTROY] = ROW(df(PREPARING), df(YIELDING), df(OPENING), df(SPAWNING), df(BOOTING),
-                         df(LOOKING), df(CONNECTING), M(KILL, LIVE), M(REMOVE, REMOVING), df(UNDOING),
-                         df(REMOVING)),
-    [SIGN_CLEANED] = ROW(nv(PREPARING), nv(YIELDING), nv(OPENING), nv(SPAWNING), nv(BOOTING),
-                         nv(LOOKING), nv(CONNECTING), nv(LIVE), nv(ENDED), rf(UNDOING),
-                         M(FORGET, REMOVING)),
+    [SIGN_FRESH] = {
+        ON(PREPARING, OPEN, OPENING), NEVER(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        NEVER(BOOTING), NEVER(LOOKING), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED),
+        NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_ALIVE] = {
+        ON(PREPARING, CONNECT, CONNECTING), NEVER(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        NEVER(BOOTING), ON(LOOKING, CONNECT, CONNECTING), NEVER(CONNECTING), NEVER(LIVE),
+        NEVER(ENDED), NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_OTHER] = {
+        ON(PREPARING, YIELD, YIELDING), NEVER(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        NEVER(BOOTING), NEVER(LOOKING), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED),
+        NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_OVER] = {
+        ON(PREPARING, END, ENDED), NEVER(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        NEVER(BOOTING), ON(LOOKING, END, ENDED), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED),
+        NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_OPENED] = {
+        NEVER(PREPARING), NEVER(YIELDING), ON(OPENING, SPAWN, SPAWNING), NEVER(SPAWNING),
+        NEVER(BOOTING), NEVER(LOOKING), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED),
+        NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_NOT_YET] = {
+        NEVER(PREPARING), ON(YIELDING, AGAIN, PREPARING), ON(OPENING, AGAIN, OPENING),
+        NEVER(SPAWNING), NEVER(BOOTING), NEVER(LOOKING), ON(CONNECTING, AGAIN, LOOKING),
+        NEVER(LIVE), NEVER(ENDED), NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_SPAWNED] = {
+        NEVER(PREPARING), NEVER(YIELDING), NEVER(OPENING), ON(SPAWNING, WATCH, BOOTING),
+        NEVER(BOOTING), NEVER(LOOKING), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED),
+        NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_FAILED] = {
+        REFUSE(PREPARING), REFUSE(YIELDING), ON(OPENING, UNDO, UNDOING),
+        ON(SPAWNING, UNDO, UNDOING), ON(BOOTING, UNDO, UNDOING), REFUSE(LOOKING),
+        REFUSE(CONNECTING), NEVER(LIVE), NEVER(ENDED), NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_UP] = {
+        NEVER(PREPARING), IGNORE(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        ON(BOOTING, REPLY, LIVE), NEVER(LOOKING), ON(CONNECTING, REPLY, LIVE),
+        ON(LIVE, NOTE, LIVE), IGNORE(ENDED), IGNORE(UNDOING), IGNORE(REMOVING)
+    },
+    [SIGN_EXITED] = {
+        NEVER(PREPARING), IGNORE(YIELDING), NEVER(OPENING), NEVER(SPAWNING),
+        ON(BOOTING, UNDO, UNDOING), NEVER(LOOKING), ON(CONNECTING, END, ENDED),
+        ON(LIVE, END, ENDED), IGNORE(ENDED), IGNORE(UNDOING), IGNORE(REMOVING)
+    },
+    [SIGN_CLOSED] = {
+        NEVER(PREPARING), ON(YIELDING, AGAIN, PREPARING), NEVER(OPENING), NEVER(SPAWNING),
+        ON(BOOTING, UNDO, UNDOING), NEVER(LOOKING), ON(CONNECTING, AGAIN, LOOKING),
+        ON(LIVE, LOOK, LOOKING), IGNORE(ENDED), IGNORE(UNDOING), IGNORE(REMOVING)
+    },
+    [SIGN_LATE] = {
+        NEVER(PREPARING), REFUSE(YIELDING), ON(OPENING, UNDO, UNDOING), NEVER(SPAWNING),
+        ON(BOOTING, UNDO, UNDOING), NEVER(LOOKING), REFUSE(CONNECTING), ON(LIVE, FORCE, LIVE),
+        IGNORE(ENDED), NEVER(UNDOING), NEVER(REMOVING)
+    },
+    [SIGN_STOP] = {
+        DEFER(PREPARING), DEFER(YIELDING), DEFER(OPENING), DEFER(SPAWNING), DEFER(BOOTING),
+        DEFER(LOOKING), DEFER(CONNECTING), ON(LIVE, STOP, LIVE), ON(ENDED, ANSWER, ENDED),
+        DEFER(UNDOING), DEFER(REMOVING)
+    },
+    [SIGN_DESTROY] = {
+        DEFER(PREPARING), DEFER(YIELDING), DEFER(OPENING), DEFER(SPAWNING), DEFER(BOOTING),
+        DEFER(LOOKING), DEFER(CONNECTING), ON(LIVE, KILL, LIVE), ON(ENDED, REMOVE, REMOVING),
+        DEFER(UNDOING), DEFER(REMOVING)
+    },
+    [SIGN_CLEANED] = {
+        NEVER(PREPARING), NEVER(YIELDING), NEVER(OPENING), NEVER(SPAWNING), NEVER(BOOTING),
+        NEVER(LOOKING), NEVER(CONNECTING), NEVER(LIVE), NEVER(ENDED), REFUSE(UNDOING),
+        ON(REMOVING, FORGET, REMOVING)
+    },
 };
 /* clang-format on */
 

@@ -79,10 +79,10 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
 void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
                    task_done_fn *on_done, void *arg);
 
+struct task_wait;
 /** Completes with the result once the task has ended. Any number at a time, before and after the
  *  end. Errors: NOT_FOUND unknown id, or destroyed meanwhile. The token is good until completion.
  */
-struct task_wait;
 struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_result_fn *on_result,
                              void *arg);
 /** Forgets the waiter; its callback is not called. The task is not touched. */
