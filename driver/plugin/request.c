@@ -102,9 +102,12 @@ static bool wait_fill(void *message, struct request *out, struct err *err)
 static bool stop_fill(void *message, struct request *out, struct err *err)
 {
     Nd__StopTaskRequest *m = message;
+    struct err ignored;
     out->timeout_ms = duration_ms(m->timeout, REQUEST_STOP_DEFAULT_MS);
-    return id_decode(m->task_id, out, err) &&
-           text_decode("signal", m->signal, out->signal, sizeof(out->signal), err);
+    /* A stop that is refused is tried for 345 s: no name is so bad that it stops nothing. */
+    if (!text_decode("signal", m->signal, out->signal, sizeof(out->signal), &ignored))
+        memcpy(out->signal, REQUEST_SIGNAL_BAD, sizeof(REQUEST_SIGNAL_BAD));
+    return id_decode(m->task_id, out, err);
 }
 
 static bool destroy_fill(void *message, struct request *out, struct err *err)

@@ -7,8 +7,10 @@
 #include "common/base/err.h"
 #include "driver/nomad/task_spec.h"
 
-/* Real names have at most 12 characters; an unknown name is still a stop (protocol 8.1). */
+/* Real names have at most 12 characters. In a stop a longer one, or one that is not text, becomes
+ * REQUEST_SIGNAL_BAD, which no signal is called: the default is sent (protocol 8.1). */
 #define REQUEST_SIGNAL_MAX 64
+#define REQUEST_SIGNAL_BAD "unreadable"
 /* What a stop may take, and what a sample may be apart: a week is "for ever" here. */
 #define REQUEST_DURATION_MAX_MS INT64_C(604800000)
 #define REQUEST_STOP_DEFAULT_MS 5000 /* Nomad's kill_timeout */

@@ -101,6 +101,23 @@ Test(request, brings_durations_into_range)
     }
 }
 
+Test(request, stops_by_any_signal_name_but_signals_by_text_only)
+{
+    char name[REQUEST_SIGNAL_MAX + 1];
+    memset(name, 'S', sizeof(name));
+    Nd__StopTaskRequest stop = ND__STOP_TASK_REQUEST__INIT;
+    stop.task_id = bytes_of("x", 1);
+    stop.signal = bytes_of(name, sizeof(name));
+    cr_assert(request_decode(REQUEST_STOP, pack(&stop), &request, &err));
+    cr_assert_str_eq(request.signal, REQUEST_SIGNAL_BAD);
+    Nd__SignalTaskRequest signal = ND__SIGNAL_TASK_REQUEST__INIT;
+    signal.task_id = bytes_of("x", 1);
+    signal.signal = bytes_of(name, sizeof(name));
+    cr_assert_not(request_decode(REQUEST_SIGNAL, pack(&signal), &request, &err));
+    signal.signal = bytes_of(name, REQUEST_SIGNAL_MAX);
+    cr_assert(request_decode(REQUEST_SIGNAL, pack(&signal), &request, &err));
+}
+
 Test(request, keeps_the_task_configuration_as_it_came)
 {
     Nd__StartTaskRequest message = ND__START_TASK_REQUEST__INIT;

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/* Connections that may wait for us: the agent makes one at a time. */
-#define BACKLOG 16
+/* Connections that may wait for us; when it is full a peer is refused, so it is never short. */
+#define BACKLOG 1024
 
 static bool address_of(const char *path, struct sockaddr_un *out, struct err *err)
 {
