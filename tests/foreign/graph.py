@@ -70,7 +70,9 @@ def main():
     past = agent.get_state(config)
     begin = None if past.values else {"messages": [], "turn": 0}
     print(f"epoch {os.environ['AGENT_EPOCH']}: turn {past.values.get('turn', 0)}", flush=True)
-    final = agent.invoke(begin, config)
+    # "async", the default, writes a step while the next one runs: a barrier in the next tool could
+    # then miss it, and two steps would run again after a loss.
+    final = agent.invoke(begin, config, durability="sync")
     answer = [m["key"] for m in final["messages"] if m["role"] == "tool"]
     result = os.path.join(os.environ["AGENT_STATE_DIR"], "answer.json")
     with open(result, "w", encoding="ascii") as file:
