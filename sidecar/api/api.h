@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/loop/loop.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/observe/observe.h"
 
 #define API_CLIENTS_MAX 64 /* an agent with a pool of workers uses a handful */
 

@@ -3,10 +3,12 @@
 #include "common/base/own.h"
 #include "common/hcl/hcl.h"
 #include "common/log/log.h"
+#include "common/loop/loop.h"
 #include "common/shimwire/spec.h"
 #include "sidecar/api/api.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/observe/observe.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -185,7 +185,8 @@ static void sweep(const char *parent, const char *prefix)
 }
 
 /* A group of its own makes freezes and kills complete. Where we may not make one, checkpoints of a
- * busy agent are fuzzy, which is said once and counted. */
+ * busy agent are fuzzy, which is said once and counted. Here it is only tried: the shim makes it,
+ * and removes what it made. */
 static char *make_cgroup(const struct sidecar_config *config)
 {
     char own[CGROUP_PATH_MAX], key[TASK_KEY_BYTES];
@@ -199,11 +200,12 @@ static char *make_cgroup(const struct sidecar_config *config)
     CLEANUP(str_freep) char *prefix = str_format("%s%s-", CGROUP_PREFIX, key);
     CLEANUP(str_freep) char *path = str_format("%s/%s%d", own, prefix, getpid());
     sweep(own, prefix);
-    if (!cgroup_open(path, true, &cg, &err)) {
+    bool is_made = cgroup_open(path, true, &cg, &err);
+    cgroup_fini(&cg);
+    if (!is_made || !cgroup_remove(path, &err)) {
         LOG(LOG_WARN, "no cgroup of its own: freezes are incomplete", F(why, &err));
         return str_copy("");
     }
-    cgroup_fini(&cg);
     return STEAL(path);
 }
 

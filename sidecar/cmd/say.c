@@ -1,6 +1,7 @@
 #include "sidecar/cmd/say.h"
 
 #include "common/base/fd.h"
+#include "common/base/time.h"
 #include "common/json/out.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * nothing that looks like a result. */
 #pragma once
 #include "common/base/buf.h"
-#include "sidecar/checkpoint/history.h"
+#include "sidecar/image/manifest.h"
 
 #define SAY_TIME_BYTES 32
 #define SAY_SIZE_BYTES 24

@@ -2,6 +2,7 @@
 
 #include "common/base/own.h"
 #include "common/log/log.h"
+#include "sidecar/engine/backoff.h"
 #include "sidecar/engine/claim.h"
 #include "sidecar/engine/news.h"
 #include "sidecar/engine/state.h"
@@ -10,11 +11,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define AGAIN_MS     200 /* between tries of what must work before the gate opens; doubles */
-#define AGAIN_MAX_MS 5000
-#define LINGER_MS    1000 /* how long a leaving process waits for a store call */
-#define RELEASE_MS   200  /* of a stop's time, kept for the release */
-#define SEED_TRY_MS  3600000
+#define LINGER_MS   1000 /* how long a leaving process waits for a store call */
+#define RELEASE_MS  200  /* of a stop's time, kept for the release */
+#define SEED_TRY_MS 3600000
+
+/* Between tries of what must work before the gate opens. */
+static const struct backoff again_after = { 200, 5000 };
 
 struct engine {
     struct loop *loop;
@@ -65,26 +67,20 @@ static void fail(struct engine *e, const struct err *why)
 
 static void try_again(struct engine *e)
 {
-    int64_t ms = AGAIN_MS;
-    for (unsigned i = 0; i < e->again && ms < AGAIN_MAX_MS; i++)
-        ms *= 2;
-    e->again++;
-    ms = ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
-    loop_timer_arm(e->retry, boot_add_ms(clock_boot(e->clock), ms));
+    struct boot now = clock_boot(e->clock);
+    loop_timer_arm(e->retry, boot_add_ms(now, backoff_ms(again_after, ++e->again, now.ns / 1000)));
 }
 
 /* The lease, and the shim as the lease sees it */
 
 static void on_lease_arm(void *arg, uint64_t seq, int64_t epoch, struct deadline deadline)
 {
-    struct engine *e = arg;
-    port_arm(e->port, seq, epoch, deadline);
+    port_arm(((struct engine *)arg)->port, seq, epoch, deadline);
 }
 
 static void on_lease_fence(void *arg, const char *why)
 {
-    struct engine *e = arg;
-    port_fence(e->port, why);
+    port_fence(((struct engine *)arg)->port, why);
 }
 
 static void on_waiting(void *arg, const struct lease_waiting *waiting)
@@ -335,8 +331,8 @@ static void do_save(struct engine *e)
     }
     if (!e->has_stop_by)
         e->stop_by = deadline_after(clock_boot(e->clock), e->config->stop.reserve_ms, 0);
-    struct deadline until = { boot_add_ms(e->stop_by.at, -RELEASE_MS) };
-    saver_once(state_borrow_saver(e->state), "stop", until);
+    saver_once(state_borrow_saver(e->state), "stop",
+               (struct deadline){ boot_add_ms(e->stop_by.at, -RELEASE_MS) });
 }
 
 static void stop_state(struct engine *e)
@@ -396,12 +392,6 @@ static void do_leave(struct engine *e)
     check_idle(e);
 }
 
-static void do_fence(struct engine *e)
-{
-    port_fence(e->port, e->outcome.msg);
-    do_leave(e);
-}
-
 static void on_finished(void *arg)
 {
     struct engine *e = arg;
@@ -422,11 +412,12 @@ static action_fn *const actions[LIFE_ACTION_COUNT] = {
     [LIFE_DO_BUG] = NULL,           [LIFE_DO_NONE] = do_nothing, [LIFE_DO_ACQUIRE] = do_acquire,
     [LIFE_DO_RESTORE] = do_restore, [LIFE_DO_SEED] = do_seed,    [LIFE_DO_OPEN] = do_open,
     [LIFE_DO_RUN] = do_run,         [LIFE_DO_SAVE] = do_save,    [LIFE_DO_ABORT] = do_abort,
-    [LIFE_DO_RELEASE] = do_release, [LIFE_DO_FENCE] = do_fence,  [LIFE_DO_LEAVE] = do_leave,
+    [LIFE_DO_RELEASE] = do_release, [LIFE_DO_FENCE] = do_leave,  [LIFE_DO_LEAVE] = do_leave,
     [LIFE_DO_FINISH] = do_finish,
 };
 
-/* Actions feed only as their last act, so that the phase they see is their own. */
+/* FENCE has been sent by who fed LOST: before anything else. Actions feed only as their last act,
+ * so that the phase they see is their own. */
 static void feed(struct engine *e, enum life_event event)
 {
     struct life_step step = life_step(e->phase, event);
@@ -466,13 +457,12 @@ static void on_gate_ack(void *arg, bool is_open)
         port_event(e->port, "gate open: epoch %lld", (long long)e->epoch);
         return;
     }
-    if (e->is_stop_held) {
-        feed(e, LIFE_ON_STOP);
-        return;
-    }
     struct err err;
     (void)err_set(&err, ERR_FENCED, "the shim refused to open the gate: too late");
-    lost(e, &err);
+    if (e->is_stop_held)
+        feed(e, LIFE_ON_STOP);
+    else
+        lost(e, &err);
 }
 
 static void on_frozen(void *arg, uint32_t seq, bool is_frozen)
@@ -585,11 +575,10 @@ static void status_of_state(const struct engine *e, struct engine_status *out)
     const char *id = saver_borrow_head(saver, &out->sequence);
     out->has_checkpoint = id[0] != '\0';
     (void)snprintf(out->checkpoint_id, sizeof out->checkpoint_id, "%s", id);
-    bool has_cut = saver_last_cut(saver, &cut);
-    if (has_cut)
+    if (saver_last_cut(saver, &cut))
         out->age_ms = boot_diff_ms(now, cut);
     if (e->agent_pid != 0)
-        out->rpo_ms = has_cut ? out->age_ms : boot_diff_ms(now, e->opened_at);
+        out->rpo_ms = out->age_ms >= 0 ? out->age_ms : boot_diff_ms(now, e->opened_at);
 }
 
 void engine_status(const struct engine *e, struct engine_status *out)

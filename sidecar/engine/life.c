@@ -22,13 +22,13 @@
  */
 /* clang-format off */
 static const struct life_step table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] = {
-#define ROW(state, hello, held, restored, fresh, unseeded, seeded, runs, stop, exited, saved, idle, \
-            released, lost, fail, shim_gone, stopped)                                               \
-    [LIFE_##state] = { [LIFE_ON_HELLO] = hello, [LIFE_ON_HELD] = held,                              \
-        [LIFE_ON_RESTORED] = restored, [LIFE_ON_FRESH] = fresh, [LIFE_ON_UNSEEDED] = unseeded,      \
-        [LIFE_ON_SEEDED] = seeded, [LIFE_ON_RUNS] = runs, [LIFE_ON_STOP] = stop,                    \
-        [LIFE_ON_EXITED] = exited, [LIFE_ON_SAVED] = saved, [LIFE_ON_IDLE] = idle,                  \
-        [LIFE_ON_RELEASED] = released, [LIFE_ON_LOST] = lost, [LIFE_ON_FAIL] = fail,                \
+#define ROW(state, hello, held, restored, fresh, unseeded, seeded, runs, stop, exited, saved, idle,\
+            released, lost, fail, shim_gone, stopped) \
+    [LIFE_##state] = { [LIFE_ON_HELLO] = hello, [LIFE_ON_HELD] = held, \
+        [LIFE_ON_RESTORED] = restored, [LIFE_ON_FRESH] = fresh, [LIFE_ON_UNSEEDED] = unseeded, \
+        [LIFE_ON_SEEDED] = seeded, [LIFE_ON_RUNS] = runs, [LIFE_ON_STOP] = stop, \
+        [LIFE_ON_EXITED] = exited, [LIFE_ON_SAVED] = saved, [LIFE_ON_IDLE] = idle, \
+        [LIFE_ON_RELEASED] = released, [LIFE_ON_LOST] = lost, [LIFE_ON_FAIL] = fail, \
         [LIFE_ON_SHIM_GONE] = shim_gone, [LIFE_ON_STOPPED] = stopped },
     ROW(STARTING,
         /* hello */ DO(ACQUIRE, LEASING), /* held */ BUG, /* restored */ BUG, /* fresh */ BUG,

@@ -1,9 +1,12 @@
 #include "sidecar/engine/saver.h"
 
 #include "common/base/own.h"
+#include "sidecar/engine/backoff.h"
 
 #include <assert.h>
 #include <stdio.h>
+
+static const struct backoff rest_after = { SAVER_BACKOFF_MS, SAVER_BACKOFF_MAX };
 
 enum phase { PHASE_IDLE, PHASE_TAKING, PHASE_COMMITTING, PHASE_RESTING };
 
@@ -96,15 +99,6 @@ static void stop_ticking(struct saver *s)
     loop_timer_cancel(s->tick);
 }
 
-static int64_t backoff_ms(const struct saver *s)
-{
-    int64_t ms = SAVER_BACKOFF_MS;
-    for (unsigned i = 1; i < s->failures && ms < SAVER_BACKOFF_MAX; i++)
-        ms *= 2;
-    ms = ms < SAVER_BACKOFF_MAX ? ms : SAVER_BACKOFF_MAX;
-    return ms - ms / 4 + clock_boot(s->clock).ns / 1000 % (ms / 4 + 1); /* jitter: a quarter */
-}
-
 static void trouble(struct saver *s, const struct err *err)
 {
     bool was = s->is_troubled;
@@ -147,7 +141,8 @@ static void failed(struct saver *s, const struct err *err)
     }
     s->failures++;
     s->observe->checkpoints_failed++;
-    struct boot now = clock_boot(s->clock), again = boot_add_ms(now, backoff_ms(s));
+    struct boot now = clock_boot(s->clock),
+                again = boot_add_ms(now, backoff_ms(rest_after, s->failures, now.ns / 1000));
     s->phase = PHASE_RESTING;
     loop_timer_arm(s->rest, again);
     trouble(s, err);
