@@ -56,13 +56,13 @@ mini_failed(const char *file, int line, const char *what, const char *format, ..
     mini_has_failed = true;
 }
 
-#define MINI_CHECK(condition, leave, what, ...)                    \
-    do {                                                           \
-        if (!(condition)) {                                        \
+#define MINI_CHECK(condition, leave, what, ...)                     \
+    do {                                                            \
+        if (!(condition)) {                                         \
             mini_failed(__FILE__, __LINE__, what, " " __VA_ARGS__); \
-            if (leave)                                             \
-                _exit(1);                                          \
-        }                                                          \
+            if (leave)                                              \
+                _exit(1);                                           \
+        }                                                           \
     } while (0)
 #define MINI_OP(leave, a, op, b, ...) MINI_CHECK((a)op(b), leave, #a " " #op " " #b, __VA_ARGS__)
 
