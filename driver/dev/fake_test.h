@@ -24,6 +24,7 @@ struct fake {
     char *dir, *script, *log, *stop;
     struct buf calls; /* "PluginInfo SetConfig ..." in the order they came */
     bool is_served;
+    void *owner; /* of the test */
 };
 
 static inline void fake_note(void *arg, const char *name)

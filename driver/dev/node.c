@@ -216,6 +216,10 @@ static void on_waited(void *arg, struct view reply, const struct err *failed)
     struct err err = { 0 };
     if (n->stage != STAGE_RUNNING || (failed && (n->is_killed || n->is_plugin_gone)))
         return;
+    if (failed && failed->kind == ERR_UNAVAILABLE) {
+        plugin_kill(n->plugin); /* the connection broke: its end is told by on_plugin_gone */
+        return;
+    }
     if (failed || !wire_result(reply, &result, &err)) {
         fail(n, "wait for the task", failed ? failed : &err);
         return;
