@@ -12,7 +12,7 @@ struct stats {
     char *task_id;
     int64_t interval_ms, core_mhz;
     struct boot due;
-    bool is_sampling, has_sample;
+    bool is_sampling;
 };
 
 static void stats_free(struct stats *stats)
@@ -32,6 +32,12 @@ static void ended(void *arg)
         stats_free(stats);
 }
 
+static bool is_known(struct tasks *tasks, const char *task_id, struct err *err)
+{
+    struct task_status status;
+    return tasks_inspect(tasks, task_id, &status, err);
+}
+
 static void on_usage(void *arg, const struct usage *usage, const struct err *err)
 {
     struct stats *stats = arg;
@@ -41,20 +47,14 @@ static void on_usage(void *arg, const struct usage *usage, const struct err *err
         return;
     }
     if (err == NULL) {
-        stats->has_sample = true;
         CLEANUP(buf_fini) struct buf message = { 0 };
         reply_put_usage(&message, stats->task_id, usage, wall_now(), stats->core_mhz);
         if (rpc_call_is_ready(stats->call))
             rpc_call_send(stats->call, buf_view(&message));
-        return;
-    }
-    if (err->kind != ERR_NOT_FOUND)
-        return; /* one sample is lost, the next may succeed */
-    if (stats->has_sample)
+    } else if (!is_known(stats->tasks, stats->task_id, &(struct err){ 0 })) {
         rpc_call_end(stats->call, &(struct rpc_status){ RPC_OK, "", { 0 } });
-    else
-        status_end(stats->call, err, STATUS_OTHER);
-    stats_free(stats);
+        stats_free(stats);
+    }
 }
 
 static void sample(struct stats *stats)
@@ -80,6 +80,11 @@ static void on_tick(void *arg)
 
 void stats_begin(const struct stats_spec *spec)
 {
+    struct err err;
+    if (!is_known(spec->tasks, spec->task_id, &err)) {
+        status_end(spec->call, &err, STATUS_OTHER);
+        return;
+    }
     struct stats *stats = mem_new(struct stats);
     stats->tasks = spec->tasks;
     stats->call = spec->call;

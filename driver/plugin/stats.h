@@ -1,7 +1,8 @@
 /* stats.h - one TaskStats stream: a sample at once, then one each interval, until somebody ends it.
  *
  * At most one sample and one message are on their way: ticks of a slow disk or a slow reader
- * coalesce. When the task has ended the stream ends well. */
+ * coalesce. A task that has ended has no samples, and its stream stays open and silent until the
+ * task is destroyed: an agent that saw the end would open it again. */
 #pragma once
 #include "driver/rpc/server.h"
 
@@ -20,5 +21,5 @@ struct stats_spec {
     int64_t core_mhz; /* for ticks */
 };
 
-/** Keeps the call. Loop thread. */
+/** Keeps the call, or ends it NOT_FOUND when the task is not known. Loop thread. */
 void stats_begin(const struct stats_spec *spec);

@@ -45,7 +45,7 @@ Test(stats, come_at_once_and_then_at_each_interval)
     host_fini(&host);
 }
 
-Test(stats, end_well_with_the_task)
+Test(stats, are_silent_after_the_end_and_end_well_when_the_task_is_destroyed)
 {
     struct host host;
     struct seen seen;
@@ -53,6 +53,13 @@ Test(stats, end_well_with_the_task)
     (void)open_stats(&host, "x", STATS_INTERVAL_MIN_MS, &seen);
     host_run_until(&host, &seen.messages, 1);
     fake_exit("x");
+    int messages = seen.messages, usages = fake.usages;
+    host_run_until(&host, &fake.usages, usages + 3);
+    cr_assert_leq(seen.messages, messages + 1); /* one may have been on its way */
+    cr_assert_eq(seen.ends, 0);
+    Nd__DestroyTaskRequest request = ND__DESTROY_TASK_REQUEST__INIT;
+    request.task_id = bytes_of("x");
+    cr_assert_eq(host_code(&host, DRIVER "DestroyTask", &request), RPC_OK);
     host_run_until(&host, &seen.ends, 1);
     cr_assert_eq(seen.code, RPC_OK);
     seen_fini(&seen);
