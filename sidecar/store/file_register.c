@@ -150,9 +150,11 @@ bool file_record_write(struct store *store, const char *name, const struct store
 {
     CLEANUP(fd_closep) struct fd dir = FD_NONE;
     enum file_make make = expected == NULL ? FILE_MAKE : FILE_EXISTING;
-    if (!file_agent_open(file_of(store), name, make, &dir, err))
-        return err->kind == ERR_NOT_FOUND ? err_set(err, ERR_CONFLICT, "there is none any more")
-                                          : false;
+    if (!file_agent_open(file_of(store), name, make, &dir, err)) {
+        if (err->kind == ERR_NOT_FOUND)
+            err->kind = make == FILE_EXISTING ? ERR_CONFLICT : ERR_UNAVAILABLE;
+        return false;
+    }
     CLEANUP(fd_closep)
     struct fd lock = { openat(dir.raw, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
                               0600) };

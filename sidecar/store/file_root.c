@@ -137,7 +137,8 @@ static bool is_empty(int root, bool *out, struct err *err)
         return file_failed(err, errno, ERR_UNAVAILABLE, "list directory");
     *out = true;
     for (struct dirent *at; (at = readdir(dir)) != NULL;)
-        if (at->d_name[0] != '.' && strcmp(at->d_name, "lost+found") != 0)
+        if (at->d_name[0] != '.' && strcmp(at->d_name, "lost+found") != 0 &&
+            strcmp(at->d_name, FILE_MARKER) != 0) /* made by another at this instant */
             *out = false;
     (void)closedir(dir);
     return true;
@@ -168,6 +169,14 @@ static bool marker_make(int root, struct err *err)
     return file_failed(err, mine.os_errno, ERR_UNAVAILABLE, "make \"%s\"", FILE_MARKER);
 }
 
+const char *file_network_name(unsigned long magic)
+{
+    for (size_t i = 0; i < COUNT(network); i++)
+        if (network[i].magic == (magic & 0xffffffffUL))
+            return network[i].name;
+    return NULL;
+}
+
 static bool check_filesystem(const struct file_store *store, int root, struct err *err)
 {
     struct statfs fs;
@@ -175,13 +184,11 @@ static bool check_filesystem(const struct file_store *store, int root, struct er
         return true;
     if (fstatfs(root, &fs) < 0)
         return file_failed(err, errno, ERR_UNAVAILABLE, "stat file system");
-    for (size_t i = 0; i < COUNT(network); i++)
-        if (network[i].magic == ((unsigned long)fs.f_type & 0xffffffffUL))
-            return err_set(err, ERR_INVALID,
-                           "on %s, whose locks may be local to one client; "
-                           "\"?network=true\" accepts it",
-                           network[i].name);
-    return true;
+    const char *name = file_network_name((unsigned long)fs.f_type);
+    return name == NULL || err_set(err, ERR_INVALID,
+                                   "on %s, whose locks may be local to one client; "
+                                   "\"?network=true\" accepts it",
+                                   name);
 }
 
 static bool root_find(struct file_store *store, bool may_create, struct fd *out, struct err *err)

@@ -38,3 +38,6 @@ MUST_USE bool file_lock(int fd, struct deadline until, struct err *err);
 /** Fills `err` by errno with the kind of this backend's table: DENIED, NOT_FOUND, or `other`. */
 bool file_failed(struct err *err, int os_errno, enum err_kind other, const char *fmt, ...)
     PRINTF(4, 5);
+
+/** The name of a network or user-space file system by its statfs magic, or NULL. */
+const char *file_network_name(unsigned long magic);

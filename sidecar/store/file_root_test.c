@@ -1,0 +1,192 @@
+#include "sidecar/store/file_root.h"
+
+#include "sidecar/store/disk_test.h"
+
+#include <criterion/criterion.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+static void probe_fails(const struct disk *d, const char *params, enum err_kind kind)
+{
+    CLEANUP(store_closep) struct store *store = disk_open(d, params);
+    struct err err = { 0 };
+    expect_kind(store_probe(store, soon(), &err), &err, kind);
+    cr_assert_not_null(strstr(err.msg, d->root), "says which: %s", err.msg);
+}
+
+Test(file_root, missing_root_is_unavailable)
+{
+    DISK(d);
+    probe_fails(&d, "", ERR_UNAVAILABLE);
+}
+
+Test(file_root, root_without_marker_is_unavailable)
+{
+    DISK(d);
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    probe_fails(&d, "", ERR_UNAVAILABLE);
+    CLEANUP(store_closep) struct store *store = disk_open(&d, "");
+    struct store_version version;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct err err = { 0 };
+    expect_kind(store_read(store, "a", soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
+    expect_kind(store_create(store, "a", view_str("x"), soon(), &version, &err), &err,
+                ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, "agents"), "nothing was made");
+}
+
+Test(file_root, root_that_is_a_file_is_unavailable)
+{
+    DISK(d);
+    struct err err = { 0 };
+    cr_assert(file_publish(AT_FDCWD, d.root, view_str("x"), 0600, FILE_REPLACE, &err));
+    probe_fails(&d, "", ERR_UNAVAILABLE);
+    probe_fails(&d, "?create=true", ERR_UNAVAILABLE);
+}
+
+Test(file_root, create_makes_absent_and_empty_roots_only)
+{
+    DISK(d);
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *first = disk_open(&d, "?create=true");
+    cr_assert(store_probe(first, soon(), &err), "%s", err.msg);
+    cr_assert(disk_has(&d, FILE_MARKER));
+    CLEANUP(store_closep) struct store *second = disk_open(&d, "");
+    cr_assert(store_probe(second, soon(), &err), "%s", err.msg);
+    cr_assert(dir_remove_tree(d.root, &err));
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    disk_write(&d, "lost+found", ""); /* of a fresh file system */
+    CLEANUP(store_closep) struct store *third = disk_open(&d, "?create=true");
+    cr_assert(store_probe(third, soon(), &err), "%s", err.msg);
+    cr_assert(dir_remove_tree(d.root, &err));
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    disk_write(&d, "something", "");
+    probe_fails(&d, "?create=true", ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, FILE_MARKER));
+}
+
+Test(file_root, handle_that_saw_a_store_never_makes_another)
+{
+    DISK(d);
+    struct store_version version;
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    cr_assert(dir_remove_tree(d.root, &err));
+    cr_assert_eq(mkdir(d.root, 0700), 0); /* as an unmount leaves it */
+    expect_kind(store_probe(store, soon(), &err), &err, ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, FILE_MARKER));
+}
+
+Test(file_root, swapped_root_is_unavailable)
+{
+    DISK(d);
+    struct store_version version;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    cr_assert(dir_remove_tree(d.root, &err));
+    CLEANUP(store_closep) struct store *other = disk_store(&d, &version);
+    expect_kind(store_read(store, "a", soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
+    cr_assert_not_null(strstr(err.msg, "another store"), "%s", err.msg);
+}
+
+Test(file_root, marker_that_is_not_ours_is_corrupt)
+{
+    static const char *const markers[] = {
+        "",
+        "x",
+        "{\"agent_store\":2,\"id\":\"00000000000000000000000000000000\"}",
+        "{\"agent_store\":1,\"id\":\"00\"}",
+        "{\"agent_store\":1}",
+    };
+    DISK(d);
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    for (size_t i = 0; i < COUNT(markers); i++) {
+        disk_write(&d, FILE_MARKER, markers[i]);
+        probe_fails(&d, "", ERR_CORRUPT);
+        probe_fails(&d, "?create=true", ERR_CORRUPT);
+    }
+}
+
+Test(file_root, two_first_users_make_one_store)
+{
+    for (int round = 0; round < 20; round++) {
+        DISK(d);
+        int *good = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        for (int i = 0; i < 3; i++) {
+            if (fork() != 0)
+                continue;
+            struct store *store = disk_open(&d, "?create=true");
+            struct err err = { 0 };
+            good[i] = store_probe(store, soon(), &err);
+            _exit(0);
+        }
+        while (wait(NULL) > 0)
+            continue;
+        cr_assert(good[0] && good[1] && good[2]);
+        munmap(good, 4096);
+    }
+}
+
+Test(file_root, network_file_system_is_refused_unless_accepted)
+{
+    /* No such file system can be mounted in a test, so the check is asked about one that can be
+     * told apart: /proc is none of them, and passes as far as the marker. */
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = NULL;
+    cr_assert(store_open("file:///proc/self", &store, &err));
+    expect_kind(store_probe(store, soon(), &err), &err, ERR_UNAVAILABLE);
+    cr_assert_eq(file_network_name(0x6969) == NULL, false);
+    cr_assert_str_eq(file_network_name(0x6969), "NFS");
+    cr_assert_str_eq(file_network_name(0x65735546), "FUSE");
+    cr_assert_str_eq(file_network_name(0xff534d42), "CIFS");
+    cr_assert_null(file_network_name(0xef53));
+    cr_assert_null(file_network_name(0x01021994)); /* tmpfs */
+}
+
+Test(file_root, directory_behind_a_symlink_is_refused)
+{
+    DISK(d);
+    struct store_version version;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    CLEANUP(str_freep) char *link = str_format("%s/agents/b", d.root);
+    cr_assert_eq(symlink("a", link), 0);
+    expect_kind(store_read(store, "b", soon(), &bytes, &version, &err), &err, ERR_NOT_FOUND);
+    expect_kind(store_create(store, "b", view_str("x"), soon(), &version, &err), &err,
+                ERR_UNAVAILABLE);
+}
+
+Test(file_root, lock_is_waited_for_until_the_deadline)
+{
+    DISK(d);
+    struct err err = { 0 };
+    CLEANUP(fd_closep) struct fd mine = { open(d.dir, O_RDONLY | O_CLOEXEC) };
+    CLEANUP(fd_closep) struct fd other = { open(d.dir, O_RDONLY | O_CLOEXEC) };
+    cr_assert_eq(flock(other.raw, LOCK_EX), 0);
+    struct boot before = boot_now();
+    expect_kind(file_lock(mine.raw, deadline_after(before, 50, 0), &err), &err, ERR_UNAVAILABLE);
+    cr_assert_geq(boot_diff_ms(boot_now(), before), 49);
+    fd_closep(&other);
+    cr_assert(file_lock(mine.raw, soon(), &err), "%s", err.msg);
+}
+
+Test(file_root, errno_becomes_a_kind_by_table)
+{
+    static const struct {
+        int os_errno;
+        enum err_kind kind;
+    } rows[] = { { ENOENT, ERR_NOT_FOUND },
+                 { EACCES, ERR_DENIED },
+                 { EROFS, ERR_DENIED },
+                 { EIO, ERR_UNAVAILABLE },
+                 { ESTALE, ERR_UNAVAILABLE } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct err err = { 0 };
+        cr_assert_not(file_failed(&err, rows[i].os_errno, ERR_UNAVAILABLE, "try"));
+        cr_assert_eq(err.kind, rows[i].kind);
+        cr_assert_eq(err.os_errno, rows[i].os_errno);
+    }
+}
