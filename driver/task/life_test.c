@@ -42,6 +42,13 @@ static bool is_alive(pid_t pid)
     return is_there && proc_start_ticks(pid, &ticks, &err) && !strstr(text, ") Z ");
 }
 
+/* Kills a shim whose driver is gone; as its parent we also see that it is dead. */
+static void kill_orphan(pid_t shim)
+{
+    cr_assert_eq(kill(shim, SIGKILL), 0);
+    cr_assert_eq(waitpid(shim, NULL, 0), shim);
+}
+
 static void start_sleeper(const char *id)
 {
     rig_start_ok(&rig, id, "echo up; while :; do sleep 0.05; done");
@@ -94,7 +101,7 @@ Test(life, a_stale_record_without_a_shim_is_started_afresh)
     struct task *task = entry(ID);
     const pid_t agent = task->agent_pid, shim = task->shim.pid;
     rig_end_tasks(&rig);
-    cr_assert_eq(kill(shim, SIGKILL), 0);
+    kill_orphan(shim);
     rig_new_tasks(&rig);
     rig_start_ok(&rig, ID, "echo second; sleep 60");
     rig_read_until(&rig, "second");
@@ -225,7 +232,7 @@ Test(life, a_shim_that_died_unseen_is_found_lost)
     start_sleeper(ID);
     const pid_t agent = entry(ID)->agent_pid, shim = entry(ID)->shim.pid;
     rig_end_tasks(&rig);
-    cr_assert_eq(kill(shim, SIGKILL), 0);
+    kill_orphan(shim);
     rig_new_tasks(&rig);
     cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
     cr_assert_not(is_alive(agent));
