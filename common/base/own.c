@@ -23,7 +23,8 @@ void *mem_resize(void *old, size_t count, size_t size)
 char *str_copy_n(const char *text, size_t len)
 {
     char *copy = mem_array(len + 1, 1);
-    memcpy(copy, text, len);
+    if (len > 0) /* an empty view may have no address */
+        memcpy(copy, text, len);
     return copy;
 }
 

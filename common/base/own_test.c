@@ -28,6 +28,9 @@ Test(own, copy_n_ends_the_text)
     char *copy = str_copy_n("abcdef", 3);
     cr_assert_str_eq(copy, "abc");
     str_freep(&copy);
+    copy = str_copy_n(NULL, 0);
+    cr_assert_str_eq(copy, "");
+    str_freep(&copy);
 }
 
 Test(own, freeing_keeps_errno)
