@@ -109,8 +109,9 @@ static bool part_put(const struct vars *vars, const struct hcl *tree, const stru
     }
     const char *value = value_of(vars, name);
     if (!value)
-        return hcl_fail(tree, text, err, "${%.*s} is not set here", shown,
-                        (const char *)reference.data);
+        return hcl_fail(tree, text, err, "${%.*s} is not set here%s", shown,
+                        (const char *)reference.data,
+                        strncmp(name, "meta.", 5) == 0 ? ": add it to meta" : "");
     buf_put_str(out, value);
     return true;
 }

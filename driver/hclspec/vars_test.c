@@ -45,7 +45,7 @@ Test(vars, what_nobody_set_is_an_error_with_its_place)
 {
     expands("\"${NOMAD_NOPE}\"", false, "j:2:5: ${NOMAD_NOPE} is not set here");
     expands("\"${attr.kernel.name}\"", false, "j:2:5: ${attr.kernel.name} is not set here");
-    expands("\"${meta.other}\"", false, "j:2:5: ${meta.other} is not set here");
+    expands("\"${meta.other}\"", false, "j:2:5: ${meta.other} is not set here: add it to meta");
     expands("\"${foo}\"", false, "j:2:5: ${foo}: unknown reference; for a literal write $${");
     expands("\"${upper(\"x\")}\"", false,
             "j:2:5: ${upper(\"x\")}: functions and expressions are not supported; for a literal "
