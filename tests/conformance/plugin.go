@@ -162,7 +162,7 @@ func (p *Plugin) Stop() bool {
 func (p *Plugin) Crash() {
 	p.t.Helper()
 	syscall.Kill(p.Pid, syscall.SIGKILL)
-	Eventually(p.t, 5*time.Second, "the end of the plugin", p.client.Exited)
+	Eventually(p.t, 15*time.Second, "the end of the plugin", p.client.Exited)
 }
 
 // Raw calls path with bytes as they are.
