@@ -342,6 +342,17 @@ bool config_decode(const struct config_table *table, struct view msgpack, void *
     return false;
 }
 
+bool config_check_store(const struct config_table *table, const char *key, const char *url,
+                        struct err *err)
+{
+    static const char scheme[] = "abcdefghijklmnopqrstuvwxyz0123456789+";
+    const size_t len = url ? strspn(url, scheme) : 0;
+    if (!url || (len > 0 && strncmp(url + len, "://", 3) == 0))
+        return true;
+    return err_set(err, ERR_INVALID, "%s: %s: is not a URL such as file:///var/lib/agents",
+                   table->title, key);
+}
+
 void config_fini(const struct config_table *table, void *out)
 {
     for (size_t i = 0; i < table->count; i++) {

@@ -58,5 +58,9 @@ struct config_table {
 MUST_USE bool config_decode(const struct config_table *table, struct view msgpack, void *out,
                             struct str_list *unknown, struct err *err);
 
+/** A store is named by a URL, "<scheme>://...". NULL is fine. Errors: INVALID, naming `key`. */
+MUST_USE bool config_check_store(const struct config_table *table, const char *key, const char *url,
+                                 struct err *err);
+
 /** Releases what config_decode allocated and zeroes the values; zeroed memory is fine. */
 void config_fini(const struct config_table *table, void *out);

@@ -43,7 +43,9 @@ static bool check(const struct plugin_config *c, struct err *err)
            check_absolute("run_dir", c->run_dir, err) && check_absolute("shim", c->shim, err) &&
            check_absolute("sidecar", c->sidecar, err) &&
            check_absolute("key_file", c->key_file, err) &&
-           check_absolute("cgroup_parent", c->cgroup_parent, err) && check_level(c->log_level, err);
+           check_absolute("cgroup_parent", c->cgroup_parent, err) &&
+           config_check_store(&plugin_config_table, "store", c->store, err) &&
+           check_level(c->log_level, err);
 }
 
 bool plugin_config_decode(struct view msgpack, struct plugin_config *out, struct str_list *unknown,

@@ -49,6 +49,10 @@ Test(plugin_config, names_what_is_wrong)
         { "\x81\xa9log_level\xa4loud",
           "plugin config: log_level: is not debug, info, warn or error" },
         { "\x81\xa9log_level\x01", "plugin config: log_level: is not a string" },
+        { "\x81\xa5store\xa4here",
+          "plugin config: store: is not a URL such as file:///var/lib/agents" },
+        { "\x81\xa5store\xa4://x",
+          "plugin config: store: is not a URL such as file:///var/lib/agents" },
         { "\x81\xa5stroe\xa1x", "plugin config: stroe: unknown key" },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

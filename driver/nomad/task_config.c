@@ -48,7 +48,9 @@ static bool check(const struct task_config *c, struct err *err)
         return err_set(err, ERR_INVALID, "task config: lease: needs a state block");
     if (c->has_state && has_parent_step(c->state.path))
         return err_set(err, ERR_INVALID, "task config: state.path: has a \"..\" in it");
-    return check_margin(c, err);
+    return check_margin(c, err) &&
+           config_check_store(&task_config_table, "state.store", c->state.store, err) &&
+           config_check_store(&task_config_table, "lease.store", c->lease.store, err);
 }
 
 bool task_config_decode(struct view msgpack, struct task_config *out, struct err *err)

@@ -127,6 +127,27 @@ Test(task_config, bounds_ttl_and_margin)
     }
 }
 
+Test(task_config, a_store_is_a_url)
+{
+    const char state[] = "\x82\xa7"
+                         "command"
+                         "\xa1x\xa5"
+                         "state"
+                         "\x82\xa4"
+                         "path"
+                         "\xa1s\xa5"
+                         "store"
+                         "\xa4"
+                         "here";
+    cr_assert_not(DECODE(state));
+    cr_assert_eq(strncmp(err.msg, "task config: state.store: is not a URL", 38), 0, "%s", err.msg);
+    const char lease[] = HEAD "\x81\xa5"
+                              "store"
+                              "\xa1/";
+    cr_assert_not(DECODE(lease));
+    cr_assert_eq(strncmp(err.msg, "task config: lease.store: is not a URL", 38), 0, "%s", err.msg);
+}
+
 Test(task_config, a_lease_needs_a_state)
 {
     cr_assert_not(DECODE("\x82\xa7"

@@ -163,10 +163,19 @@ static bool cgroup_make_new(const char *dir, struct err *err)
         if (!is_empty || !cgroup_remove(dir, err))
             return false;
     }
-    if (!cgroup_open(dir, true, &cg, err))
+    if (!cgroup_open(dir, true, &cg, err)) {
+        (void)rmdir(dir); /* it may have been made and not opened */
         return false;
+    }
     cgroup_fini(&cg);
     return true;
+}
+
+/* "Not here" is a fact about the host and makes do without; "not now" is an error. */
+static bool is_not_here(const struct err *err)
+{
+    return err->kind == ERR_DENIED || err->kind == ERR_NOT_FOUND || err->kind == ERR_INVALID ||
+           err->os_errno == EROFS;
 }
 
 /* Made here and not by the shim, to learn whether it can be: on a host where it cannot, the agent
@@ -176,7 +185,7 @@ static bool cgroup_make(const struct birth_in *in, struct launch *launch, struct
     struct err inner = { 0 };
     if (launch->cgroup_dir[0] == '\0' || cgroup_make_new(launch->cgroup_dir, &inner))
         return true;
-    if (inner.kind == ERR_UNAVAILABLE || in->config->cgroup_parent) {
+    if (!is_not_here(&inner) || in->config->cgroup_parent) {
         *err = inner;
         return err_wrap(err, "make the agent's cgroup");
     }

@@ -69,6 +69,7 @@ struct task {
     struct call *recoveries, *stops, *destroys;
     struct task_wait *waits;
     bool is_stop_wanted, is_kill_wanted, is_yielding;
+    bool is_by_id; /* looked for by its id, the nonce is not known */
     int stop_signo;
     int64_t stop_ms;
 

@@ -22,6 +22,21 @@ static void plan_fresh(struct task *task)
     job->sign = SIGN_FAILED;
 }
 
+static bool open_one(const char *path, struct fd *file, struct err *err)
+{
+    return fd_is_open(*file) || logfile_open(path, file, err);
+}
+
+/* Before an older launch is stopped: it may be the only writer, and a collector that has seen the
+ * end of the logs does not open them again. Without a reader there is no end to be seen. */
+static void keep_logs_open(struct task *task)
+{
+    struct err ignored = { 0 };
+    if (!open_one(task->spec->stdout_path, &task->job->stdout_fd, &ignored) ||
+        !open_one(task->spec->stderr_path, &task->job->stderr_fd, &ignored))
+        LOG(LOG_DEBUG, "a log has no reader yet", F(task, task->id), F(error, &ignored));
+}
+
 void job_prepare(void *arg)
 {
     struct task *task = arg;
@@ -43,6 +58,7 @@ void job_prepare(void *arg)
         job->sign = SIGN_ALIVE;
         return;
     case LEDGER_OTHER:
+        keep_logs_open(task);
         job->sign = SIGN_OTHER;
         return;
     case LEDGER_OVER:
@@ -50,11 +66,6 @@ void job_prepare(void *arg)
         job->sign = SIGN_OVER;
         return;
     }
-}
-
-static bool open_one(const char *path, struct fd *file, struct err *err)
-{
-    return fd_is_open(*file) || logfile_open(path, file, err);
 }
 
 /* Both are tried each time: the collector of the one may wait for the other. */
@@ -114,7 +125,8 @@ void job_look(void *arg)
     struct task_job *job = task->job;
     const struct ledger_ask ask = { .alloc_id = task->alloc_id,
                                     .task_name = task->name,
-                                    .nonce = task->nonce,
+                                    .task_id = task->id,
+                                    .nonce = task->is_by_id ? NULL : task->nonce,
                                     .boot_id = task->tasks->boot_id };
     if (!ledger_find(&task->paths, &ask, &job->found, &job->err)) {
         job->sign = SIGN_FAILED;

@@ -173,8 +173,12 @@ bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
     bool is_absent = false;
     struct err inner = { 0 };
     *out = (struct ledger_entry){ .lock = FD_NONE };
-    if (!dir_make(paths->dir, 0700, err) || !lock_try(paths, true, &lock, &is_absent, err))
+    if (!dir_make(paths->dir, 0700, err))
         return false;
+    if (!lock_try(paths, true, &lock, &is_absent, err)) {
+        (void)rmdir(paths->dir); /* when it is empty it is ours, made a moment ago */
+        return false;
+    }
     if (!fd_is_open(lock))
         return claim_held(paths, ask, out, err);
     const bool has_launch = launch_read(paths, &out->launch, &inner);
@@ -194,7 +198,9 @@ bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
 static bool find_check(const struct task_paths *paths, const struct ledger_ask *ask,
                        const struct launch *launch, struct err *err)
 {
-    if (!is_same_task(launch, ask) || memcmp(launch->nonce, ask->nonce, SHIM_NONCE_BYTES) != 0)
+    const bool is_it = ask->nonce ? memcmp(launch->nonce, ask->nonce, SHIM_NONCE_BYTES) == 0
+                                  : strcmp(launch->task_id, ask->task_id) == 0;
+    if (!is_same_task(launch, ask) || !is_it)
         return err_set(err, ERR_NOT_FOUND, "find launch: \"%s\" is of another launch",
                        paths->launch);
     return true;
@@ -208,7 +214,7 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
     *out = (struct ledger_entry){ .lock = FD_NONE, .found = LEDGER_OVER };
     if (!launch_read(paths, &out->launch, err) || !find_check(paths, ask, &out->launch, err))
         return false;
-    if (exit_read(paths, ask->nonce, &out->record))
+    if (exit_read(paths, out->launch.nonce, &out->record))
         return true;
     if (strcmp(out->launch.boot_id, ask->boot_id) != 0)
         return err_set(err, ERR_NOT_FOUND, "find launch: it ended with an earlier boot");
@@ -218,7 +224,7 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
         out->found = LEDGER_ALIVE;
         return true;
     }
-    if (exit_read(paths, ask->nonce, &out->record)) /* written after the first look */
+    if (exit_read(paths, out->launch.nonce, &out->record)) /* written after the first look */
         return true;
     out->found = LEDGER_LOST;
     return cgroup_empty(out->launch.cgroup_dir, err);
@@ -229,6 +235,14 @@ bool ledger_publish(const struct task_paths *paths, const struct launch *launch,
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     return launch_encode(launch, &bytes, err) &&
            file_publish(AT_FDCWD, paths->launch, buf_view(&bytes), 0600, FILE_REPLACE, err);
+}
+
+/* The usual content by name, which works without a free descriptor; whatever else is there after.
+ */
+static bool dir_take_away(const struct task_paths *paths, struct err *err)
+{
+    (void)unlink(paths->lock);
+    return rmdir(paths->dir) == 0 || errno == ENOENT || dir_remove_tree(paths->dir, err);
 }
 
 bool ledger_remove(const struct task_paths *paths, const char *cgroup_dir, int lock_fd,
@@ -248,7 +262,7 @@ bool ledger_remove(const struct task_paths *paths, const char *cgroup_dir, int l
         *err = cgroup_err;
         return false;
     }
-    return unlink_all(paths, true, err) && dir_remove_tree(paths->dir, err);
+    return unlink_all(paths, true, err) && dir_take_away(paths, err);
 }
 
 static bool is_worth_keeping(const struct launch *launch, bool has_record, const char *boot_id)

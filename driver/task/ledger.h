@@ -27,8 +27,8 @@ struct ledger_entry { /* owns the lock */
 
 struct ledger_ask { /* which launch; borrows */
     const char *alloc_id, *task_name;
-    const char *task_id;  /* for claim */
-    const uint8_t *nonce; /* for find */
+    const char *task_id;  /* for claim, and for find without a nonce */
+    const uint8_t *nonce; /* for find; NULL: the launch of task_id */
     const char *boot_id;  /* the running one */
 };
 

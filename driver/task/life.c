@@ -17,7 +17,7 @@
 #include "driver/task/reaper.h"
 #include "driver/task/result.h"
 
-#define START_WAIT_MS   10000 /* for readers of the logs; for the new shim; for a recovery */
+#define START_WAIT_MS   8000  /* for readers of the logs; for the new shim; for a recovery */
 #define YIELD_WAIT_MS   15000 /* for an older launch: its stop budget, and slack */
 #define YIELD_STOP_MS   5000
 #define STOP_SLACK_MS   2000 /* what the shim may be late before it is killed itself */
@@ -87,9 +87,11 @@ static void take_launch(struct task *task, const struct launch *launch)
 /* From the job's data, which was its own until now, into the task. */
 static void take_findings(struct task *task)
 {
-    const struct task_job *job = task->job;
+    struct task_job *job = task->job;
     const struct ledger_entry *found = &job->found;
-    if (job->sign == SIGN_FAILED || job->sign == SIGN_NOT_YET)
+    if (job->sign == SIGN_OVER && found->found == LEDGER_LOST && task->on_started)
+        job->sign = SIGN_NOT_YET; /* the copy that was to be adopted died: start anew */
+    else if (job->sign == SIGN_FAILED || job->sign == SIGN_NOT_YET)
         task->err = job->err;
     if (task->state == TASK_SPAWNING)
         take_cgroup(task, &job->born.launch);
@@ -410,10 +412,11 @@ static void do_remove(struct task *task)
 static void let_go(struct task *task, const struct err *asked_err)
 {
     const struct err gone = { .kind = ERR_NOT_FOUND, .msg = "no such task" };
+    const bool is_stuck = task->is_by_id && asked_err && asked_err->kind == ERR_UNAVAILABLE;
     answer_asked(task, asked_err);
     waits_answer(task, NULL, &gone);
     calls_answer(task->tasks->loop, &task->stops, NULL);
-    calls_answer(task->tasks->loop, &task->destroys, NULL);
+    calls_answer(task->tasks->loop, &task->destroys, is_stuck ? asked_err : NULL);
     entry_free(task);
 }
 

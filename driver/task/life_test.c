@@ -6,8 +6,8 @@
 #include "driver/nomad/driver_state.h"
 #include "driver/task/rig_test.h"
 
-#define ID  "alloc/web/11111111"
-#define ID2 "alloc/web/22222222"
+#define ID  rig_id(&rig, 1)
+#define ID2 rig_id(&rig, 2)
 
 /* Crashes, twins and strangers, with the real shim. */
 static struct rig rig;
@@ -269,6 +269,44 @@ Test(life, a_driver_that_was_superseded_kills_nobody)
     rig_run_ms(&rig, 700);
     cr_assert(rig_stop(&rig, ID, "", 1000).is_ok);
     cr_assert_not(is_alive(agent));
+}
+
+Test(life, the_collector_never_sees_the_end_of_the_logs_while_an_older_copy_ends)
+{
+    start_sleeper(ID);
+    rig_restart(&rig);
+    struct reply started = { .rig = &rig };
+    tasks_start(rig.tasks, rig_spec(&rig, ID2, "echo second; sleep 60"), on_started, &started);
+    char text[64];
+    while (!started.is_done) {
+        cr_assert_neq(read(rig.out.raw, text, sizeof(text)), 0, "end of file");
+        rig_run_ms(&rig, 1);
+    }
+    cr_assert(started.is_ok, "%s", started.err.msg);
+    cr_assert(rig_destroy(&rig, ID2, true).is_ok);
+}
+
+Test(life, an_unknown_id_with_a_launch_on_disk_is_destroyed)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_restart(&rig);
+    cr_assert(rig_destroy(&rig, ID2, true).is_ok);
+    cr_assert(rig_destroy(&rig, ID, false).is_ok);
+    cr_assert(is_alive(agent), "another id, or no force");
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    cr_assert_not(is_alive(agent));
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+    cr_assert_eq(tasks_count(rig.tasks), 0);
+}
+
+Test(life, a_handle_of_another_task_is_refused)
+{
+    start_sleeper(ID);
+    rig_restart(&rig);
+    const struct reply reply = rig_recover(&rig, "other/web/11111111", buf_view(&rig.state));
+    cr_assert_eq(reply.err.kind, ERR_INVALID, "%s", reply.err.msg);
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
 }
 
 Test(life, calls_during_a_start_are_kept)

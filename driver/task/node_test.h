@@ -33,7 +33,7 @@ struct rig {
     char alloc_id[40];  /* of this test alone: the agent's cgroup is named after it */
     struct buf state;   /* driver_state of the last start */
     char events[2048];
-    char last_id[128];
+    char last_id[128], ids[64][64];
 };
 
 /* One answer; a test waits for `is_done`. */

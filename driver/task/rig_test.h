@@ -15,6 +15,13 @@ static inline void rig_run_ms(struct rig *rig, int64_t ms)
     loop_timer_free(late);
 }
 
+/* The n-th id of the rig's task, lent by the rig; n < 64. */
+static inline const char *rig_id(struct rig *rig, unsigned n)
+{
+    (void)snprintf(rig->ids[n], sizeof(rig->ids[n]), "%s/web/%08u", rig->alloc_id, n);
+    return rig->ids[n];
+}
+
 /* `/bin/sh -c script`; FIFOs for logs. */
 static inline struct task_spec *rig_spec(const struct rig *rig, const char *id, const char *script)
 {

@@ -161,6 +161,14 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
     life_start(task);
 }
 
+/* Ids are <alloc id>/<task name>/<random>. */
+static bool is_id_of(const char *id, const char *alloc_id, const char *name)
+{
+    const size_t alloc_len = strlen(alloc_id), name_len = strlen(name);
+    return strncmp(id, alloc_id, alloc_len) == 0 && id[alloc_len] == '/' &&
+           strncmp(id + alloc_len + 1, name, name_len) == 0 && id[alloc_len + 1 + name_len] == '/';
+}
+
 static bool recover_new(struct tasks *tasks, const char *id, struct view bytes, struct task **out,
                         struct err *err)
 {
@@ -171,8 +179,9 @@ static bool recover_new(struct tasks *tasks, const char *id, struct view bytes, 
     }
     if (!driver_state_decode(bytes, &state, err))
         return err_wrap(err, "recover task \"%.64s\"", id);
-    if (id[0] == '\0')
-        return err_set(err, ERR_INVALID, "recover task: the id is missing");
+    if (!is_id_of(id, state.alloc_id, state.task_name))
+        return err_set(err, ERR_INVALID, "recover task \"%.64s\": the handle is of \"%.64s/%.64s\"",
+                       id, state.alloc_id, state.task_name);
     if (!entry_new(tasks, id, state.alloc_id, state.task_name, out, err))
         return false;
     const struct task *twin = entry_find_key(tasks, (*out)->paths.key);
@@ -285,11 +294,38 @@ bool tasks_signal(struct tasks *tasks, const char *task_id, const char *signal_n
     return shimlink_send(task->link, &msg, err);
 }
 
+/* An id we do not know may still have a launch on disk: Nomad destroys by id what it could not
+ * recover, and never comes back for it. NULL when there can be none. */
+static struct task *find_by_id(struct tasks *tasks, const char *id)
+{
+    struct task *task = NULL;
+    struct err ignored = { 0 };
+    const char *first = strchr(id, '/');
+    const char *last = strrchr(id, '/');
+    if (!first || first == last || strlen(id) > TASK_ID_MAX)
+        return NULL;
+    CLEANUP(str_freep) char *alloc_id = str_copy_n(id, (size_t)(first - id));
+    CLEANUP(str_freep) char *name = str_copy_n(first + 1, (size_t)(last - first - 1));
+    char key[TASK_KEY_BYTES];
+    task_key(view_str(alloc_id), view_str(name), key);
+    if (entry_find_key(tasks, key) || !entry_new(tasks, id, alloc_id, name, &task, &ignored))
+        return NULL;
+    task->is_by_id = true;
+    return task;
+}
+
 void tasks_destroy(struct tasks *tasks, const char *task_id, bool force, task_done_fn *on_done,
                    void *arg)
 {
     struct task *task = entry_find(tasks, task_id);
     struct err err = { 0 };
+    struct task *lost = task || tasks->is_closing || !force ? NULL : find_by_id(tasks, task_id);
+    if (lost) {
+        lost->is_kill_wanted = true;
+        call_add(&lost->destroys, on_done, arg);
+        life_recover(lost);
+        return;
+    }
     if (!task || tasks->is_closing) {
         call_answer(tasks->loop, on_done, arg, tasks->is_closing ? &closing_err : NULL);
         return;

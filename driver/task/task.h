@@ -74,7 +74,7 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
 
 /** Makes a task of an earlier driver process known again, or does nothing when it is known.
  *  Errors: INVALID, CORRUPT a driver_state that is not ours or damaged; NOT_FOUND another boot, or
- *  neither a live shim nor an exit record of that launch; UNAVAILABLE no answer in 10 s. Nobody is
+ *  neither a live shim nor an exit record of that launch; UNAVAILABLE no answer in 8 s. Nobody is
  *  signalled on any error. */
 void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
                    task_done_fn *on_done, void *arg);
@@ -100,7 +100,8 @@ MUST_USE bool tasks_signal(struct tasks *tasks, const char *task_id, const char 
                            struct err *err);
 
 /** Forgets the task and removes all it left: tree, cgroup, records, sockets; its waiters get
- *  NOT_FOUND. An unknown id is fine. Errors: CONFLICT it runs and `force` is false. */
+ *  NOT_FOUND. By force also a launch that only its record knows under this id. An unknown id is
+ *  fine. Errors: CONFLICT it runs and `force` is false; UNAVAILABLE its shim does not answer. */
 void tasks_destroy(struct tasks *tasks, const char *task_id, bool force, task_done_fn *on_done,
                    void *arg);
 

@@ -4,9 +4,8 @@
 
 #include "driver/task/rig_test.h"
 
-#define ALLOC "8c1d8a5e-0000-0000-0000-000000000001"
-#define ID    ALLOC "/web/11111111"
-#define ID2   ALLOC "/web/22222222"
+#define ID  rig_id(&rig, 1)
+#define ID2 rig_id(&rig, 2)
 
 /* Everything here runs the real shim. */
 static struct rig rig;
@@ -336,8 +335,7 @@ Test(task, forty_lives_leave_no_descriptor_and_no_zombie)
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
     const size_t before = open_fds();
     for (int i = 0; i < 40; i++) {
-        char id[128];
-        (void)snprintf(id, sizeof(id), ALLOC "/web/%08d", i);
+        const char *id = rig_id(&rig, (unsigned)i);
         rig_start_ok(&rig, id, "exit 0");
         cr_assert(rig_wait(&rig, id).is_ok);
         cr_assert(rig_destroy(&rig, id, true).is_ok);
