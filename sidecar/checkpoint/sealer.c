@@ -10,7 +10,8 @@
 
 #define THREADS_MAX 8
 #define SEALED_ROOM PACK_SEALED_BYTES(CHUNK_MAX)
-#define KINDS       2 /* PACK_DATA and PACK_TREE */
+#define KINDS       2  /* PACK_DATA and PACK_TREE */
+#define INLINE_PUTS 12 /* chunks before threads are worth their start */
 
 /* What one running job works with. As many as jobs can run at once, passed on by exchange. */
 struct bench {
@@ -38,7 +39,9 @@ struct known_set { /* chunks of one kind */
 
 struct sealer {
     struct sealer_spec spec;
-    struct crew *crew;
+    struct crew *crew; /* NULL: everything is done in the caller */
+    unsigned threads;
+    size_t puts;
     struct job *jobs; /* job_count, used in turn */
     size_t job_count, next;
     uint8_t *memory; /* of all jobs and benches: mapped, so that it is given back at once */
@@ -93,7 +96,7 @@ struct sealer *sealer_new(const struct sealer_spec *spec)
     s->job_count = threads > 0 ? 2 * threads + 2 : 1;
     s->jobs = mem_array(s->job_count, sizeof(struct job));
     map_memory(s);
-    s->crew = crew_new("sealer", threads, s->job_count);
+    s->threads = threads;
     const struct sealer_known *known = &spec->known;
     learn(set_of(s, PACK_DATA), known->data, known->data_count, known);
     learn(set_of(s, PACK_TREE), known->tree, known->tree_count, known);
@@ -104,9 +107,10 @@ void sealer_free(struct sealer *sealer)
 {
     if (sealer == NULL)
         return;
-    while (crew_collect(sealer->crew) != NULL)
+    while (sealer->crew != NULL && crew_collect(sealer->crew) != NULL)
         ;
-    crew_free(sealer->crew);
+    if (sealer->crew != NULL)
+        crew_free(sealer->crew);
     for (size_t i = 0; i < sealer->bench_count; i++)
         squeeze_free(sealer->benches[i].squeeze);
     (void)munmap(sealer->memory, sealer->memory_bytes);
@@ -180,19 +184,29 @@ static bool store_job(struct sealer *s, struct job *job, struct err *err)
     return true;
 }
 
-static bool collect_one(struct sealer *s, struct err *err)
+static bool end_job(struct sealer *s, struct job *job, struct err *err)
 {
-    struct job *job = crew_collect(s->crew);
-    assert(job != NULL);
     if (job->sealed_len > 0 && !store_job(s, job, err))
         return false;
     s->place(s->place_arg, job->at, &job->ref, job->quick);
     return true;
 }
 
+static bool collect_one(struct sealer *s, struct err *err)
+{
+    struct job *job = crew_collect(s->crew);
+    assert(job != NULL);
+    return end_job(s, job, err);
+}
+
+static size_t outstanding(const struct sealer *s)
+{
+    return s->crew == NULL ? 0 : crew_outstanding(s->crew);
+}
+
 void sealer_aim(struct sealer *sealer, enum pack_kind kind, sealer_place_fn *place, void *arg)
 {
-    assert(crew_outstanding(sealer->crew) == 0);
+    assert(outstanding(sealer) == 0);
     sealer->kind = kind;
     sealer->place = place;
     sealer->place_arg = arg;
@@ -201,19 +215,25 @@ void sealer_aim(struct sealer *sealer, enum pack_kind kind, sealer_place_fn *pla
 bool sealer_put(struct sealer *sealer, struct view plain, size_t at, struct err *err)
 {
     assert(plain.len >= 1 && plain.len <= CHUNK_MAX && sealer->place != NULL);
-    if (crew_outstanding(sealer->crew) == sealer->job_count && !collect_one(sealer, err))
+    if (sealer->puts++ == INLINE_PUTS && sealer->threads > 0)
+        sealer->crew = crew_new("sealer", sealer->threads, sealer->job_count);
+    if (outstanding(sealer) == sealer->job_count && !collect_one(sealer, err))
         return false;
     struct job *job = &sealer->jobs[sealer->next++ % sealer->job_count];
     memcpy(job->plain, plain.data, plain.len);
     job->ref = (struct chunk_ref){ .plain_len = (uint32_t)plain.len };
     job->at = at;
-    crew_submit(sealer->crew, run_job, job);
-    return true;
+    if (sealer->crew != NULL) {
+        crew_submit(sealer->crew, run_job, job);
+        return true;
+    }
+    run_job(job);
+    return end_job(sealer, job, err);
 }
 
 bool sealer_flush(struct sealer *sealer, struct err *err)
 {
-    while (crew_outstanding(sealer->crew) > 0)
+    while (outstanding(sealer) > 0)
         if (!collect_one(sealer, err))
             return false;
     return true;

@@ -24,7 +24,7 @@ struct sealer_spec {
     struct pack_id id;     /* of the pack */
     struct sealer_known known;
     const struct quick_seed *seed;
-    unsigned threads; /* 0: everything inside sealer_put */
+    unsigned threads; /* started when there is enough to do; 0: everything inside sealer_put */
 };
 
 struct sealer;

@@ -14,7 +14,6 @@
 
 #define CUT_ATTEMPTS   3                    /* freezes that did not fit before the cut is fuzzy */
 #define LIVE_ROUNDS    5                    /* scans of a tree that changes under the reader */
-#define CREW_BYTES     ((uint64_t)1 << 20)  /* less is done faster without threads */
 #define LIVE_PACKS_MAX 256                  /* then the emptiest are left, down to half of it */
 #define LEAVE_BYTES    ((uint64_t)16 << 20) /* stored again at most for that, in one checkpoint */
 
@@ -354,18 +353,18 @@ static void prepare(struct take *t)
     crypto_random(t->id.nonce, sizeof(t->id.nonce));
     t->buffer = mem_array(READER_BUFFER, 1);
     t->pack = pack_out_new(&spec->source, t->id, t->spec->request->until);
-    t->sealer = sealer_new(&(struct sealer_spec){
-        .source = &spec->source,
-        .pack = t->pack,
-        .id = t->id,
-        .known = { .data = before->catalog.refs,
-                   .data_count = before->catalog.ref_count,
-                   .tree = before->tree_refs,
-                   .tree_count = before->tree_ref_count,
-                   .live = &before->live,
-                   .leave = &t->leave },
-        .seed = t->spec->seed,
-        .threads = t->now.dirty_bytes >= CREW_BYTES ? source_threads(&spec->source) : 0 });
+    t->sealer = sealer_new(
+        &(struct sealer_spec){ .source = &spec->source,
+                               .pack = t->pack,
+                               .id = t->id,
+                               .known = { .data = before->catalog.refs,
+                                          .data_count = before->catalog.ref_count,
+                                          .tree = before->tree_refs,
+                                          .tree_count = before->tree_ref_count,
+                                          .live = &before->live,
+                                          .leave = &t->leave },
+                               .seed = t->spec->seed,
+                               .threads = source_threads(&spec->source) });
 }
 
 /* Nothing to store: the old checkpoint, with what was learned about this machine. */

@@ -18,18 +18,19 @@ _Static_assert((size_t)PACK_BLOCK_MAX *INDEX_ENTRY + 64 <= PACK_PART_MAX, "a blo
 _Static_assert(PACK_SEALED_BYTES(CHUNK_MAX) <= PACK_SEALED_MAX, "a chunk stored raw fits");
 
 struct squeeze {
-    ZSTD_CCtx *sealing; /* NULL when only opening */
+    ZSTD_CCtx *sealing; /* one of them, the other is NULL */
     ZSTD_DCtx *opening;
 };
 
-struct squeeze *squeeze_new(bool may_seal)
+struct squeeze *squeeze_new(bool for_sealing)
 {
     struct squeeze *s = mem_new(struct squeeze);
-    s->opening = ZSTD_createDCtx();
-    if (s->opening == NULL)
-        abort();
-    if (!may_seal)
+    if (!for_sealing) {
+        s->opening = ZSTD_createDCtx();
+        if (s->opening == NULL)
+            abort();
         return s;
+    }
     s->sealing = ZSTD_createCCtx();
     if (s->sealing == NULL)
         abort();
@@ -111,6 +112,7 @@ bool pack_open(const struct agent_keys *keys, struct squeeze *squeeze, const str
                struct err *err)
 {
     uint8_t ad[BIND_BYTES];
+    assert(squeeze->opening != NULL);
     if (plain_len == 0 || plain_len > PACK_PART_MAX || sealed.len > PACK_SEALED_BYTES(plain_len))
         return err_set(err, ERR_CORRUPT, "sealed part of %zu bytes for %zu", sealed.len, plain_len);
     bind_encode(bind, plain_len, ad);

@@ -11,8 +11,8 @@ enum pack_kind { PACK_DATA = 1, PACK_TREE = 2, PACK_INDEX = 3, PACK_MANIFEST = 4
 
 /* zstd contexts, one for each thread; tens to some hundred KiB. */
 struct squeeze;
-/** For sealing (`may_seal`) and opening. Aborts when memory is gone. */
-struct squeeze *squeeze_new(bool may_seal);
+/** For sealing or for opening. Aborts when memory is gone. */
+struct squeeze *squeeze_new(bool for_sealing);
 /** NULL is fine. */
 void squeeze_free(struct squeeze *squeeze);
 static inline void squeeze_freep(struct squeeze **squeeze)
