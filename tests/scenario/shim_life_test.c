@@ -13,6 +13,12 @@
 #include "common/base/own.h"
 #include "tests/scenario/shim_rig.h"
 
+static void fclosep(FILE **file)
+{
+    if (*file != NULL)
+        (void)fclose(*file);
+}
+
 TestSuite(shim_life, .timeout = 60);
 
 Test(shim_life, a_plain_task_runs_ends_and_is_recorded)
@@ -317,6 +323,46 @@ Test(shim_life, standalone_sigterm_is_a_stop)
     cr_expect_str_eq(rig_line(&rig), "up");
     cr_assert_eq(kill(rig.shim.pid, SIGTERM), 0);
     cr_expect_eq(rig_shim_status(&rig), 6);
+    rig_fini(&rig);
+}
+
+/* The agent's environment in the memory of another process, as a debugger would look for it. */
+static bool holds_text(pid_t pid, const char *text)
+{
+    char path[64], line[512];
+    static char page[1 << 16];
+    (void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    CLEANUP(fclosep) FILE *maps = fopen(path, "re");
+    (void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    CLEANUP(fd_closep) struct fd mem = { open(path, O_RDONLY | O_CLOEXEC) };
+    cr_assert(maps != NULL && fd_is_open(mem));
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long from = 0, to = 0;
+        if (sscanf(line, "%lx-%lx r", &from, &to) != 2 || to - from > (64UL << 20))
+            continue;
+        for (unsigned long at = from; at < to; at += sizeof(page)) {
+            size_t want = to - at < sizeof(page) ? to - at : sizeof(page);
+            ssize_t got = pread(mem.raw, page, want, (off_t)at);
+            if (got > 0 && memmem(page, (size_t)got, text, strlen(text)) != NULL)
+                return true;
+        }
+    }
+    return false;
+}
+
+Test(shim_life, the_environment_is_not_kept)
+{
+    struct rig rig;
+    char canary[64], whole[64];
+    rig_init(&rig, "echo up; exec sleep 60");
+    (void)snprintf(canary, sizeof(canary), "can%s-%d", "ary", getpid());
+    (void)snprintf(whole, sizeof(whole), "SECRET=%s", canary);
+    rig.agent_envp[1] = whole;
+    rig_start(&rig);
+    cr_expect_str_eq(rig_line(&rig), "up");
+    struct shim_msg state = rig_phase(&rig, SHIM_PHASE_RUNNING);
+    cr_expect(holds_text((pid_t)state.state.agent_pid, canary)); /* the search works */
+    cr_expect_not(holds_text(rig.shim.pid, canary));
     rig_fini(&rig);
 }
 

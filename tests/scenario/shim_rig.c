@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -109,11 +110,40 @@ static void accept_puppet(struct rig *rig)
     memcpy(&rig->sidecar.raw, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
 }
 
+static void spawn_program(struct rig *rig, const struct proc_map *map, size_t count)
+{
+    struct err err = { 0 };
+    const char *const argv[] = { BIN_DIR "/agent-shim", NULL };
+    struct proc_spec how = { .argv = argv,
+                             .envp = no_env,
+                             .fds = map,
+                             .fd_count = count,
+                             .cgroup_fd = -1,
+                             .death_signal = SIGKILL };
+    cr_assert(proc_spawn(&how, &rig->shim, &err), "%s", err.msg);
+    cr_assert(proc_wait_start(&rig->shim, &err), "%s", err.msg);
+}
+
+/* The same map, by hand, for a body inside a fork of the test. */
+static void fork_body(struct rig *rig, const struct proc_map *map, size_t count)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int high[8];
+        for (size_t i = 0; i < count; i++)
+            high[i] = fcntl(map[i].from, F_DUPFD_CLOEXEC, 100);
+        for (size_t i = 0; i < count; i++)
+            if (dup2(high[i], map[i].to) < 0)
+                _exit(99);
+        _exit(rig->body());
+    }
+    rig->shim = (struct proc){ pid, { (int)syscall(SYS_pidfd_open, pid, 0) }, FD_NONE };
+}
+
 void rig_spawn(struct rig *rig)
 {
     struct err err = { 0 };
     int control[2], output[2], err_pipe[2];
-    const char *const argv[] = { BIN_DIR "/agent-shim", NULL };
     CLEANUP(fd_closep) struct fd memfd = FD_NONE;
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     cr_assert_eq(pipe2(output, O_CLOEXEC), 0);
@@ -126,14 +156,10 @@ void rig_spawn(struct rig *rig)
     const struct proc_map map[] = {
         { memfd.raw, SHIM_SPEC_FD }, { control[1], 5 }, { output[1], 6 }, { err_pipe[1], 2 }
     };
-    struct proc_spec how = { .argv = argv,
-                             .envp = no_env,
-                             .fds = map,
-                             .fd_count = COUNT(map),
-                             .cgroup_fd = -1,
-                             .death_signal = SIGKILL };
-    cr_assert(proc_spawn(&how, &rig->shim, &err), "%s", err.msg);
-    cr_assert(proc_wait_start(&rig->shim, &err), "%s", err.msg);
+    if (rig->body != NULL)
+        fork_body(rig, map, COUNT(map));
+    else
+        spawn_program(rig, map, COUNT(map));
     rig->driver.raw = control[0];
     rig->output.raw = output[0];
     rig->shim_err.raw = err_pipe[0];

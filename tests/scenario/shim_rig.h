@@ -28,6 +28,7 @@ struct rig {
     struct fd puppets;  /* listener */
     struct fd shim_err; /* the shim's own stderr, in standalone mode */
     int32_t sidecar_pid;
+    int (*body)(void); /* NULL: the built agent-shim; else what a fork runs in its place */
     char line[256];
     size_t line_len;
 };

@@ -1,0 +1,125 @@
+// rooms: driver/shim programs: agent-shim puppet
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "driver/shim/run.h"
+#include "tests/scenario/shim_rig.h"
+
+/* Every allocation in the shim, and in its children before exec, ends the process. */
+static volatile sig_atomic_t is_forbidden;
+
+static void check(void)
+{
+    static const char text[] = "shim: allocated after its start\n";
+    if (!is_forbidden)
+        return;
+    is_forbidden = 0;
+    ssize_t got = write(STDERR_FILENO, text, sizeof(text) - 1);
+    (void)got;
+    abort();
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+void __sanitizer_malloc_hook(const volatile void *ptr, size_t size);
+void __sanitizer_malloc_hook(const volatile void *ptr, size_t size)
+{
+    (void)ptr, (void)size;
+    check();
+}
+#else
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+void *malloc(size_t size)
+{
+    check();
+    return __libc_malloc(size);
+}
+void *calloc(size_t count, size_t size)
+{
+    check();
+    return __libc_calloc(count, size);
+}
+void *realloc(void *old, size_t size)
+{
+    check();
+    return __libc_realloc(old, size);
+}
+#endif
+
+/* As main.c, with the trap armed. */
+static int shim_body(void)
+{
+    struct err err = { 0 };
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+    struct shim_run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    is_forbidden = 1;
+    return shim_run_take_spec(run, &err) ? shim_run_live(run) : 98;
+}
+
+static int allocating_body(void)
+{
+    is_forbidden = 1;
+    void *volatile leak = malloc(10);
+    return leak == NULL;
+}
+
+TestSuite(shim_nomalloc, .timeout = 60);
+
+Test(shim_nomalloc, the_trap_works)
+{
+    struct rig rig;
+    rig_init(&rig, "true");
+    rig.body = allocating_body;
+    rig_spawn(&rig);
+    cr_assert_eq(rig_shim_status(&rig), 128 + SIGABRT);
+    rig_fini(&rig);
+}
+
+Test(shim_nomalloc, a_whole_life_allocates_nothing)
+{
+    struct rig rig;
+    rig_init(&rig, "trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done");
+    rig_add_sidecar(&rig);
+    rig_add_cgroup(&rig);
+    rig.body = shim_body;
+    rig_start(&rig);
+    cr_assert(rig_open_gate(&rig, 60000));
+    cr_assert_str_eq(rig_line(&rig), "up");
+    struct shim_msg freeze = { .type = SHIM_FREEZE, .seq = 3, .freeze = { 500 } };
+    rig_tell(rig.sidecar.raw, freeze);
+    cr_expect(rig_from_shim(&rig, rig.sidecar.raw, SHIM_FROZEN).reply.ok);
+    rig_tell(rig.sidecar.raw, (struct shim_msg){ .type = SHIM_THAW, .seq = 3 });
+    (void)rig_from_shim(&rig, rig.sidecar.raw, SHIM_THAWED);
+    cr_assert_geq(send(rig.driver.raw, "garbage", 7, MSG_NOSIGNAL), 0);
+    fd_closep(&rig.driver);
+    rig.driver = rig_connect(&rig);
+    (void)rig_phase(&rig, SHIM_PHASE_RUNNING);
+    rig_tell(rig.driver.raw, (struct shim_msg){ .type = SHIM_STOP, .stop = { SIGTERM, 4000 } });
+    (void)rig_from_shim(&rig, rig.sidecar.raw, SHIM_AGENT_EXITED);
+    rig_sidecar_leaves(&rig, 0, 0);
+    struct exit_record rec = rig_exited(&rig, NULL);
+    cr_expect_eq(rec.cause, EXIT_STOPPED);
+    cr_expect_eq(rec.exit_code, 3);
+    cr_expect_eq(rig_shim_status(&rig), 0);
+    rig_fini(&rig);
+}
+
+Test(shim_nomalloc, nor_does_a_start_that_fails)
+{
+    struct rig rig;
+    rig_init(&rig, "true");
+    rig.agent_argv[0] = "/does/not/exist";
+    rig.body = shim_body;
+    rig_start(&rig);
+    cr_expect_eq(rig_exited(&rig, NULL).cause, EXIT_EXEC_FAILED);
+    cr_expect_eq(rig_shim_status(&rig), 0);
+    rig_fini(&rig);
+}
