@@ -353,7 +353,7 @@ static bool holds_text(pid_t pid, const char *text)
 Test(shim_life, the_environment_is_not_kept)
 {
     struct rig rig;
-    char canary[64], whole[64];
+    char canary[64], whole[96];
     rig_init(&rig, "echo up; exec sleep 60");
     (void)snprintf(canary, sizeof(canary), "can%s-%d", "ary", getpid());
     (void)snprintf(whole, sizeof(whole), "SECRET=%s", canary);
