@@ -309,6 +309,75 @@ Test(life, a_handle_of_another_task_is_refused)
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
 }
 
+/* A program in place of the shim, for what the real one never does. */
+static void use_shim_script(const char *text)
+{
+    struct err err = { 0 };
+    free(rig.tasks->config.shim);
+    rig.tasks->config.shim = str_format("%s/shim.sh", rig.root);
+    cr_assert(
+        file_publish(AT_FDCWD, rig.tasks->config.shim, view_str(text), 0755, FILE_REPLACE, &err));
+}
+
+static void expect_nothing_left(void)
+{
+    struct cgroup cg = CGROUP_NONE;
+    struct err err = { 0 };
+    char own[CGROUP_PATH_MAX], key[TASK_KEY_BYTES];
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+    cr_assert_eq(rig_count(&rig, "run"), 0);
+    cr_assert_eq(tasks_count(rig.tasks), 0);
+    if (!cgroup_own(own, &err))
+        return;
+    task_key(view_str(rig.alloc_id), view_str("web"), key);
+    CLEANUP(str_freep) char *dir = str_format("%s/agent-%s", own, key);
+    cr_assert_not(cgroup_open(dir, false, &cg, &err), "%s is left", dir);
+}
+
+Test(life, a_shim_that_dies_at_once_fails_the_start)
+{
+    use_shim_script("#!/bin/sh\nexit 3\n");
+    const struct reply started = rig_start(&rig, rig_spec(&rig, ID, "true"));
+    cr_assert_eq(started.err.kind, ERR_SYSTEM);
+    cr_assert(strstr(started.err.msg, "the shim died"), "%s", started.err.msg);
+    expect_nothing_left();
+}
+
+Test(life, a_shim_that_says_nothing_is_killed_and_fails_the_start)
+{
+    use_shim_script("#!/bin/sh\necho $$ > $(dirname $0)/pid\nexec sleep 65.125\n");
+    const struct reply started = rig_start(&rig, rig_spec(&rig, ID, "true"));
+    cr_assert_eq(started.err.kind, ERR_UNAVAILABLE, "%s", started.err.msg);
+    struct buf text = { 0 };
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *pid = str_format("%s/pid", rig.root);
+    cr_assert(file_read(AT_FDCWD, pid, 64, &text, &err), "%s", err.msg);
+    cr_assert_not(is_alive((pid_t)strtol(buf_borrow_str(&text), NULL, 10)));
+    buf_fini(&text);
+    expect_nothing_left();
+}
+
+Test(life, a_shim_that_cannot_be_executed_fails_the_start)
+{
+    use_shim_script("#!/no/such/interpreter\n");
+    const struct reply started = rig_start(&rig, rig_spec(&rig, ID, "true"));
+    cr_assert_not(started.is_ok);
+    expect_nothing_left();
+}
+
+Test(life, a_recovery_that_gets_no_answer_signals_nobody)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid, shim = entry(ID)->shim.pid;
+    cr_assert_eq(kill(shim, SIGSTOP), 0);
+    rig_restart(&rig);
+    const struct reply reply = rig_recover(&rig, ID, buf_view(&rig.state));
+    cr_assert_eq(reply.err.kind, ERR_UNAVAILABLE, "%s", reply.err.msg);
+    cr_assert(is_alive(agent));
+    cr_assert_eq(kill(shim, SIGCONT), 0);
+    cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
+}
+
 Test(life, calls_during_a_start_are_kept)
 {
     struct reply started = { .rig = &rig }, stopped = { .rig = &rig }, gone = { .rig = &rig };
