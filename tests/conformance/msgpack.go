@@ -107,8 +107,12 @@ func IntEncodings(v int) map[string]Raw {
 	if v < 256 {
 		all["u8"] = Raw{0xcc, byte(v)}
 	}
-	all["u16"] = binary.BigEndian.AppendUint16([]byte{0xcd}, uint16(v))
-	all["u32"] = binary.BigEndian.AppendUint32([]byte{0xce}, uint32(v))
+	if v < 1<<16 {
+		all["u16"] = binary.BigEndian.AppendUint16([]byte{0xcd}, uint16(v))
+	}
+	if v < 1<<32 {
+		all["u32"] = binary.BigEndian.AppendUint32([]byte{0xce}, uint32(v))
+	}
 	all["u64"] = binary.BigEndian.AppendUint64([]byte{0xcf}, uint64(v))
 	return all
 }
