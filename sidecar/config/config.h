@@ -16,7 +16,8 @@ struct config_texts {
 
 enum config_flags { CONFIG_REQUIRED = 1 };
 
-#define CONFIG_C_TEXT                                                      char * /* NUL-terminated, never NULL; "" is unset */
+/* A text is NUL-terminated and never NULL; "" is unset. */
+#define CONFIG_C_TEXT                                                      char *
 #define CONFIG_C_TEXTS                                                     struct config_texts
 #define CONFIG_C_MS                                                        int64_t
 #define CONFIG_MEMBER(b, key, member, type, flags, initial, min, max, doc) CONFIG_C_##type member;
