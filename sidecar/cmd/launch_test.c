@@ -55,7 +55,7 @@ Test(launch, spec_holds_agent_sidecar_and_environment)
     struct err err;
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     CLEANUP(config_freep)
-    struct sidecar_config *config = config_of("stop {\n  signal = \"INT\"\n}\n");
+    struct sidecar_config *config = config_of("stop {\n  signal = \"SIGINT\"\n}\n");
     (void)buf_reserve(&bytes, 65536);
     cr_assert_eq(setenv("AGENT_EPOCH", "99", 1), 0);
     cr_assert_eq(setenv("AGENT_SIDECAR_NODE", "n", 1), 0);

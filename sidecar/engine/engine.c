@@ -512,8 +512,6 @@ static void on_gone(void *arg, const struct err *why)
     feed(e, LIFE_ON_SHIM_GONE);
 }
 
-/* Public */
-
 struct engine *engine_new(struct loop *loop, struct engine_spec spec,
                           const struct engine_events *events)
 {
