@@ -144,7 +144,7 @@ bool isolation_apply(const struct isolation_subject *subject, int *out_stage, in
         int error = steps[i].run(subject);
         if (error == 0)
             continue;
-        *out_stage = steps[i].stage;
+        *out_stage = (int)steps[i].stage;
         *out_errno = error;
         return false;
     }
