@@ -1,6 +1,6 @@
 #include "sidecar/checkpoint/checkpoint.h"
 
-#include "sidecar/checkpoint/fixture.h"
+#include "sidecar/checkpoint/fixture_test.h"
 
 static struct fixture f;
 static void begin(void) { fixture_begin(&f); }

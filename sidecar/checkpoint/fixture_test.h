@@ -1,4 +1,4 @@
-/* fixture.h - for the tests of this room: a state directory, a store, an agent's keys.
+/* fixture_test.h - for the tests of this room: a state directory, a store, an agent's keys.
  *
  * Everything lies in one fresh directory below /tmp (or FIXTURE_DIR), removed at the end. */
 #pragma once
