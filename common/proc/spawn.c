@@ -78,9 +78,27 @@ static int arrange(const struct proc_spec *spec, int *report)
     return 0;
 }
 
+static int enter_cgroup(const struct proc_spec *spec)
+{
+    if (spec->cgroup_fd < 0 || !spec->enters_late)
+        return 0;
+    int procs = openat(spec->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (procs < 0)
+        return errno;
+    int error = write(procs, "0", 1) == 1 ? 0 : errno;
+    (void)close(procs);
+    return error;
+}
+
 static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent, int *report)
 {
     struct proc_failure why = { 0, 0 };
+    if (write(*report, "", 1) != 1) /* born */
+        return (struct proc_failure){ PROC_STAGE_BIRTH, errno };
+    if ((why.os_errno = enter_cgroup(spec)) != 0) {
+        why.stage = PROC_STAGE_CGROUP;
+        return why;
+    }
     if ((why.os_errno = tie_to_parent(spec, parent)) != 0) {
         why.stage = PROC_STAGE_DEATH_SIGNAL;
         return why;
@@ -114,7 +132,7 @@ static pid_t clone_child(const struct proc_spec *spec, int *pidfd)
     struct clone_args args = { .flags = CLONE_PIDFD,
                                .pidfd = (__u64)(uintptr_t)pidfd,
                                .exit_signal = SIGCHLD };
-    if (spec->cgroup_fd >= 0) {
+    if (spec->cgroup_fd >= 0 && !spec->enters_late) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (__u64)spec->cgroup_fd;
     }
@@ -143,16 +161,33 @@ bool proc_spawn(const struct proc_spec *spec, struct proc *out, struct err *err)
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return err_sys(err, clone_errno, "spawn \"%s\"", spec->argv[0]);
-    *out = (struct proc){ pid, { pidfd }, fd_take(&read_end) };
+    *out = (struct proc){ pid, { pidfd }, fd_take(&read_end), false };
     return true;
+}
+
+/* As read, without interruptions. */
+static ssize_t read_report(const struct proc *proc, void *bytes, size_t len)
+{
+    ssize_t got;
+    do
+        got = read(proc->report.raw, bytes, len);
+    while (got < 0 && errno == EINTR);
+    return got;
 }
 
 enum proc_progress proc_progress(struct proc *proc, struct proc_failure *why)
 {
-    ssize_t got;
-    do
-        got = read(proc->report.raw, why, sizeof(*why));
-    while (got < 0 && errno == EINTR);
+    char mark;
+    if (!proc->is_born) {
+        ssize_t born = read_report(proc, &mark, 1);
+        if (born < 0 && errno == EAGAIN)
+            return PROC_PENDING;
+        *why = (struct proc_failure){ PROC_STAGE_BIRTH, ECANCELED };
+        if (born != 1)
+            return PROC_FAILED;
+        proc->is_born = true;
+    }
+    ssize_t got = read_report(proc, why, sizeof(*why));
     if (got < 0 && errno == EAGAIN)
         return PROC_PENDING;
     if (got == 0)

@@ -21,7 +21,9 @@
     X(SESSION, 2, "start a session")                            \
     X(DESCRIPTORS, 3, "arrange descriptors")                    \
     X(SIGNALS, 4, "reset signals")                              \
-    X(EXEC, 5, "execute")
+    X(EXEC, 5, "execute")                                       \
+    X(BIRTH, 6, "be born")                                      \
+    X(CGROUP, 7, "enter the cgroup")
 #define PROC_STAGE_HOOK 16 /* the hook's own stages start here */
 
 #define PROC_STAGE_ENUM(stage, number, text) PROC_STAGE_##stage = (number),
@@ -45,6 +47,7 @@ struct proc_spec {
     const struct proc_map *fds;            /* all others are closed; may overlap in any way */
     size_t fd_count;                       /* at most PROC_FDS_MAX */
     int cgroup_fd;                         /* borrowed; the child is born there; -1: our own */
+    bool enters_late;                      /* it enters cgroup_fd itself instead, before exec */
     int death_signal;                      /* when our thread dies; 0 none */
     bool new_session;
     proc_hook_fn *in_child; /* NULL none */
@@ -55,8 +58,9 @@ struct proc { /* owns */
     pid_t pid;
     struct fd pidfd;
     struct fd report; /* readable when the child has executed or failed; not blocking */
+    bool is_born;     /* it has run an instruction of ours */
 };
-#define PROC_NONE ((struct proc){ 0, FD_NONE, FD_NONE })
+#define PROC_NONE ((struct proc){ .pidfd = FD_NONE, .report = FD_NONE })
 
 enum proc_progress { PROC_PENDING, PROC_EXECUTED, PROC_FAILED };
 
@@ -65,7 +69,9 @@ enum proc_progress { PROC_PENDING, PROC_EXECUTED, PROC_FAILED };
 MUST_USE bool proc_spawn(const struct proc_spec *spec, struct proc *out, struct err *err);
 
 /** How far the child is; never blocks. On PROC_FAILED `why` is filled, and the child has exited or
- *  is about to. */
+ *  is about to. Stage BIRTH: it was killed before its first instruction. Linux 6.18 does that to a
+ *  child that is born into a cgroup of which cgroup.kill was used and ours not, or the other way
+ *  round: try again with `enters_late`. */
 enum proc_progress proc_progress(struct proc *proc, struct proc_failure *why);
 
 /** Waits until the child has executed. On failure the child is reaped, `proc` is empty. Errors:

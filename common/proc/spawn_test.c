@@ -134,9 +134,12 @@ Test(spawn, a_descriptor_that_is_not_open_fails_at_its_stage)
     struct proc proc;
     cr_assert(proc_spawn(&spec, &proc, &err));
     struct pollfd wait = { .fd = proc.report.raw, .events = POLLIN };
-    cr_assert_eq(poll(&wait, 1, 5000), 1);
     struct proc_failure why;
-    cr_assert_eq(proc_progress(&proc, &why), PROC_FAILED);
+    enum proc_progress progress;
+    do
+        cr_assert_eq(poll(&wait, 1, 5000), 1);
+    while ((progress = proc_progress(&proc, &why)) == PROC_PENDING);
+    cr_assert_eq(progress, PROC_FAILED);
     cr_expect_eq(why.stage, PROC_STAGE_DESCRIPTORS);
     cr_expect_eq(why.os_errno, EBADF);
     cr_assert_eq(waitpid(proc.pid, NULL, 0), proc.pid);

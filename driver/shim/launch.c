@@ -105,12 +105,13 @@ bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree 
                               .fds = map,
                               .fd_count = 3,
                               .cgroup_fd = tree->cgroup.dir.raw,
+                              .enters_late = launch->enters_cgroup_late,
                               .death_signal = SIGKILL,
                               .new_session = true,
                               .in_child = prepare_agent,
                               .in_child_arg = &subject };
-    if (in_pidns && !keeper_enter(&tree->keeper, err))
-        return false;
+    if (in_pidns && !launch->enters_cgroup_late && !keeper_enter(&tree->keeper, err))
+        return false; /* at the second try we are in it already */
     return proc_spawn(&spec, out, err);
 }
 

@@ -25,7 +25,8 @@ struct shim_launch {
     const struct shim_spec *spec;
     const struct shim_fds *fds;
     struct isolation_plan plan;
-    int nice; /* the shim's own before it raised itself */
+    int nice;                /* the shim's own before it raised itself */
+    bool enters_cgroup_late; /* the agent; see proc_progress */
 };
 
 /** Starts the sidecar with `channel` as its descriptor 3. Errors: SYSTEM. */

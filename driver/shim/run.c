@@ -193,6 +193,23 @@ static void feed_event(struct shim_run *run, enum shim_event event)
 
 /* ---- what the kernel says ---- */
 
+/* The kernel may kill a child at its birth into a cgroup (see proc_progress): once more, and this
+ * time it walks in. True when a second child has taken the first one's place. */
+static bool bear_again(struct shim_run *run, const struct proc_failure *why)
+{
+    struct err err = { 0 };
+    struct proc second;
+    if (why->stage != PROC_STAGE_BIRTH || run->launch.enters_cgroup_late ||
+        run->core.phase != SHIM_PHASE_STARTING || !cgroup_is_open(&run->tree.cgroup))
+        return false;
+    run->launch.enters_cgroup_late = true;
+    if (!shim_launch_agent(&run->launch, &run->tree, &run->env, &second, &err))
+        return false;
+    proc_fini(&run->agent); /* a stranger among our children now: reaped without a word */
+    run->agent = second;
+    return true;
+}
+
 /* True when the agent's start has been decided. */
 static bool check_start(struct shim_run *run)
 {
@@ -200,7 +217,7 @@ static bool check_start(struct shim_run *run)
     if (!fd_is_open(run->agent.report))
         return true;
     enum proc_progress progress = proc_progress(&run->agent, &why);
-    if (progress == PROC_PENDING)
+    if (progress == PROC_PENDING || (progress == PROC_FAILED && bear_again(run, &why)))
         return false;
     fd_closep(&run->agent.report);
     struct shim_input input = { .event = SHIM_ON_AGENT_EXECUTED };
@@ -225,7 +242,10 @@ static void read_sidecar(struct shim_run *run);
 
 static void on_agent_reaped(struct shim_run *run, struct shim_input *input)
 {
+    pid_t pid = run->agent.pid;
     (void)check_start(run); /* how it started comes before how it ended */
+    if (run->agent.pid != pid)
+        return; /* it was never born; another one was */
     proc_fini(&run->agent);
     input->event = SHIM_ON_AGENT_EXITED;
     input->oom_killed = shim_tree_has_oom(&run->tree) && input->signal == SIGKILL;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/own.h"
+#include "common/cgroup/cgroup.h"
 #include "tests/scenario/shim_rig.h"
 
 static void fclosep(FILE **file)
@@ -377,5 +378,25 @@ Test(shim_life, what_it_cannot_set_up_is_an_error_and_nothing_runs)
     cr_expect_not_null(strstr(rec.message, "cgroup"), "%s", rec.message);
     cr_expect(rig_record(&rig, &disk));
     cr_expect(rig_output_ends(&rig, 1000));
+    rig_fini(&rig);
+}
+
+Test(shim_life, a_cgroup_that_was_killed_once_is_no_obstacle)
+{
+    struct err err = { 0 };
+    struct rig rig;
+    struct cgroup cg;
+    rig_init(&rig, "echo up; exec sleep 60");
+    rig_add_cgroup(&rig);
+    cr_assert(cgroup_open(rig.cgroup, true, &cg, &err), "%s", err.msg);
+    cr_assert(cgroup_kill(&cg, &err), "%s", err.msg);
+    rig_start(&rig);
+    cr_expect_str_eq(rig_line(&rig), "up");
+    struct cgroup_events now;
+    cr_assert(cgroup_events(&cg, &now, &err));
+    cr_expect(now.populated);
+    cgroup_fini(&cg);
+    rig_tell(rig.driver.raw, (struct shim_msg){ .type = SHIM_KILL });
+    cr_expect_eq(rig_exited(&rig, NULL).cause, EXIT_KILLED);
     rig_fini(&rig);
 }

@@ -137,7 +137,7 @@ static void fork_body(struct rig *rig, const struct proc_map *map, size_t count)
                 _exit(99);
         _exit(rig->body());
     }
-    rig->shim = (struct proc){ pid, { (int)syscall(SYS_pidfd_open, pid, 0) }, FD_NONE };
+    rig->shim = (struct proc){ pid, { (int)syscall(SYS_pidfd_open, pid, 0) }, FD_NONE, true };
 }
 
 void rig_spawn(struct rig *rig)
