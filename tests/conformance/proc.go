@@ -42,6 +42,9 @@ func (p Proc) Alive() bool {
 	return ok && now.Start == p.Start
 }
 
+// Same tells whether both are one process.
+func (p Proc) Same(other Proc) bool { return p.Pid == other.Pid && p.Start == other.Start }
+
 func (p Proc) String() string {
 	return fmt.Sprintf("%d (parent %d, %s) %q", p.Pid, p.Parent, p.State, p.Command)
 }

@@ -44,8 +44,8 @@ func wantNoGap(t testing.TB, task *Task) {
 func everythingWorks(t *testing.T, n *Node, task *Task, main Proc) {
 	t.Helper()
 	wantNoGap(t, task)
-	if task.Main() != main {
-		t.Errorf("main process was %v, is %v", main, task.Main())
+	if now := task.Main(); !now.Same(main) {
+		t.Errorf("main process was %v, is %v", main, now)
 	}
 	waiter := task.WaitAsync()
 	check(t, task.Signal("SIGHUP"))
@@ -307,8 +307,9 @@ func TestC58StartAfterFailedRecovery(t *testing.T) {
 		t.Fatal("garbage was recovered")
 	}
 	check(t, task.Destroy(true)) // what the agent does then
-	next := task.Again().Start()
-	next.Out.Await(t, "ready")
+	next := task.Again()
+	next.Config["args"] = []string{"print=once more", "forever"}
+	next.Start().Out.Await(t, "once more")
 	if all := procsWhere(func(pid int) bool { return hasEnv(pid, "NOMAD_ALLOC_ID="+task.AllocID+"\x00") }); len(all) != 1 {
 		t.Errorf("copies after the new start: %v", all)
 	}

@@ -48,7 +48,7 @@ func TestC32KnownIdIsRefused(t *testing.T) {
 	main := task.Main()
 	_, err := n.P.Call("StartTask", M{"task": Encode("TaskConfig", task.message())})
 	WantCode(t, "second start", err, codes.AlreadyExists)
-	if procs := task.Procs(); len(procs) != 1 || procs[0] != main {
+	if procs := task.Procs(); len(procs) != 1 || !procs[0].Same(main) {
 		t.Errorf("processes: %v", procs)
 	}
 }
@@ -365,9 +365,9 @@ func crashDuringStart(t testing.TB, n *Node, task *Task) {
 }
 
 // onlyOne waits until exactly one copy runs and it is this task's.
-func onlyOne(t testing.TB, n *Node, task *Task, effects string) {
+func onlyOne(t testing.TB, n *Node, task *Task, word, effects string) {
 	t.Helper()
-	task.Out.Await(t, "ready")
+	task.Out.Await(t, word)
 	main := task.Main()
 	others := procsWhere(func(pid int) bool {
 		return pid != main.Pid && hasEnv(pid, "NOMAD_ALLOC_ID="+task.AllocID+"\x00")
@@ -393,7 +393,7 @@ func TestC39DoubleStartSameId(t *testing.T) {
 	task := n.NewTask("task", "append="+effects+":begun", "print=ready", "forever")
 	crashDuringStart(t, n, task)
 	task.Start() // the agent asks again with the same id
-	onlyOne(t, n, task, effects)
+	onlyOne(t, n, task, "ready", effects)
 	task.MustStop("SIGTERM", time.Second)
 	task.Wait()
 	check(t, task.Destroy(true))
@@ -407,8 +407,9 @@ func TestC39DoubleStartNewId(t *testing.T) {
 	task := n.NewTask("task", "append="+effects+":begun", "print=ready", "forever")
 	crashDuringStart(t, n, task)
 	next := task.Again() // the agent died as well: it never had a handle
+	next.Config["args"] = []string{"append=" + effects + ":again", "print=once more", "forever"}
 	next.Start()
-	onlyOne(t, n, next, effects)
+	onlyOne(t, n, next, "once more", effects)
 	next.MustStop("SIGTERM", time.Second)
 	next.Wait()
 	check(t, next.Destroy(true))

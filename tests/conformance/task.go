@@ -41,25 +41,35 @@ func (n *Node) NewTask(name string, steps ...string) *Task {
 		check(n.T, syscall.Mkfifo(t.fifo(stream), 0o600))
 	}
 	t.newRun()
+	t.Out, t.Err = t.read("stdout"), t.read("stderr")
 	n.tasks = append(n.tasks, t)
 	return t
 }
 
-// newRun gives the task a new id, as every start and restart does, and fresh log readers.
+// newRun gives the task a new id, as every start and restart does.
 func (t *Task) newRun() {
 	t.ID = t.AllocID + "/" + t.Name + "/" + hexWord(4)
 	t.Env = map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin", "CONF_TASK": t.ID,
 		"NOMAD_ALLOC_DIR": filepath.Join(t.AllocDir, "alloc"), "NOMAD_TASK_DIR": t.dir("local"),
 		"NOMAD_SECRETS_DIR": t.dir("secrets"), "NOMAD_ALLOC_ID": t.AllocID, "NOMAD_ALLOC_INDEX": "0",
 		"NOMAD_TASK_NAME": t.Name, "NOMAD_REGION": "global"}
-	t.Out, t.Err = t.read("stdout"), t.read("stderr")
 }
 
-// Again is the next run of the same task: same allocation and directories, new id.
+// Again is the next run of the same task: same allocation and directories, new id. As Nomad's
+// collector does, a reader that has not seen the end goes on reading.
 func (t *Task) Again() *Task {
 	next := *t
 	next.Handle = nil
 	next.newRun()
+	for end := time.Now().Add(300 * time.Millisecond); !(t.Out.EOF() && t.Err.EOF()) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if t.Out.EOF() {
+		next.Out = t.read("stdout")
+	}
+	if t.Err.EOF() {
+		next.Err = t.read("stderr")
+	}
 	t.N.tasks = append(t.N.tasks, &next)
 	return &next
 }
