@@ -429,6 +429,15 @@ static void run_close(struct run *r)
     free(r->nodes_dir);
 }
 
+static int code_choose(const struct run *r)
+{
+    if (r->is_timeout)
+        return RUN_TIMEOUT_CODE;
+    if (r->has_code)
+        return r->code;
+    return r->stopped_code >= 0 ? r->stopped_code : 128 + SIGKILL; /* every node was killed */
+}
+
 bool run_job(const struct dev_options *options, const struct job *job, int *exit_code,
              struct err *err)
 {
@@ -438,14 +447,15 @@ bool run_job(const struct dev_options *options, const struct job *job, int *exit
                      .timeline = timeline_open(&clock_system, STDOUT_FILENO, options->json),
                      .guard = FD_NONE,
                      .signals = FD_NONE,
-                     .cgroup = str_copy("") };
+                     .cgroup = str_copy(""),
+                     .stopped_code = -1 };
     const bool ok = run_open(&r, err);
     if (ok) {
         if (job->not_applied.len)
             timeline_put(&r.timeline, 0, TIMELINE_NOTE, "not applied here: %.*s",
                          (int)job->not_applied.len, (const char *)job->not_applied.data);
         run_loop(&r);
-        *exit_code = r.is_timeout ? RUN_TIMEOUT_CODE : r.has_code ? r.code : r.stopped_code;
+        *exit_code = code_choose(&r);
         timeline_put(&r.timeline, 0, TIMELINE_END, "exit code %d", *exit_code);
     }
     run_close(&r);

@@ -11,7 +11,8 @@ struct job;
 #define RUN_TIMEOUT_CODE 124 /* as timeout(1) */
 
 /** Runs the job to its end and returns the exit code: that of the first task that ended by itself,
- *  else the largest of the stopped ones; RUN_TIMEOUT_CODE after --timeout. Call before any thread
+ *  else the largest of the stopped ones; 137 when every node was killed; RUN_TIMEOUT_CODE after
+ *  -timeout. Call before any thread
  *  exists; blocks SIGINT and SIGTERM for good. Errors (the code is then the kind's): INVALID faults
  *  that this job or machine cannot have; CONFLICT the data directory is in use; SYSTEM. */
 MUST_USE bool run_job(const struct dev_options *options, const struct job *job, int *exit_code,

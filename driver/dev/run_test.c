@@ -215,6 +215,19 @@ Test(run, a_stop_by_signal_is_orderly)
     cr_assert(has(&o.out, "stopping the job"));
 }
 
+Test(run, a_run_whose_only_node_was_killed_is_no_success)
+{
+    need_driver();
+    char own[CGROUP_PATH_MAX];
+    struct err err = { 0 };
+    if (!cgroup_own(own, &err))
+        cr_skip_test("%s", err.msg);
+    CLEANUP(outcome_fini)
+    struct outcome o = ran("    command = \"/bin/sleep\"\n    args = [\"100\"]",
+                           "-kill-node=after:2s", NULL);
+    cr_assert_eq(o.code, 128 + SIGKILL, "%s", buf_borrow_str(&o.out));
+}
+
 Test(run, a_timeout_stops_the_job_and_has_its_own_code)
 {
     need_driver();
