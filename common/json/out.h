@@ -15,6 +15,7 @@ struct json_out {
     uint32_t in_list, has_items; /* one bit a level */
 };
 
+/** A writer that appends to `buf`. */
 static inline struct json_out json_out_to(struct buf *buf)
 {
     return (struct json_out){ .buf = buf };

@@ -8,17 +8,14 @@
 #include "sidecar/lease/record.h"
 #include "sidecar/store/store.h"
 
-#define MACHINE_STATES(X) \
+/* clang-format off */
+#define MACHINE_STATES(X)                                                                          \
     X(IDLE) X(SEEKING) X(TAKING) X(ARMING) X(HELD) X(RELEASING) X(RELEASED) X(LOST) X(STOPPED)
-#define MACHINE_EVENTS(X)                                                                 \
-    X(START)                                                                              \
-    X(READ_FOUND)                                                                         \
-    X(READ_ABSENT)                                                                        \
-    X(READ_FAILED)                                                                        \
-    X(READ_BAD)                                                                           \
-    X(WRITE_WON)                                                                          \
-    X(WRITE_CONFLICT) X(WRITE_UNKNOWN) X(WRITE_REFUSED) X(ACK) X(NACK) X(TIMER) X(COMMIT) \
-        X(RELEASE) X(STOP)
+#define MACHINE_EVENTS(X)                                                                          \
+    X(START) X(READ_FOUND) X(READ_ABSENT) X(READ_FAILED) X(READ_BAD)                               \
+    X(WRITE_WON) X(WRITE_CONFLICT) X(WRITE_UNKNOWN) X(WRITE_REFUSED)                               \
+    X(ACK) X(NACK) X(TIMER) X(COMMIT) X(RELEASE) X(STOP)
+/* clang-format on */
 
 #define MACHINE_STATE_ENUM(name) MACHINE_##name,
 enum machine_state { MACHINE_STATES(MACHINE_STATE_ENUM) MACHINE_STATE_COUNT };

@@ -13,6 +13,7 @@ struct record_keys {
     uint8_t wrapped[RECORD_WRAPPED_BYTES];
 };
 
+/** Nothing unwrapped yet. */
 static inline struct record_keys record_keys_of(const struct keyring *keyring)
 {
     return (struct record_keys){ .keyring = keyring };

@@ -21,6 +21,7 @@ enum mem_fault {
 struct mem_server;
 typedef enum mem_fault mem_hook(void *arg, enum mem_op op, const char *name);
 
+/** An empty place. */
 struct mem_server *mem_server_new(void);
 /** After every handle is closed (asserted). NULL is fine. */
 void mem_server_free(struct mem_server *server);

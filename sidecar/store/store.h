@@ -82,6 +82,7 @@ MUST_USE bool store_watch(struct store *store, const char *name, const struct st
 MUST_USE bool store_age(struct store *store, const char *name, struct deadline until,
                         int64_t *out_ms, struct err *err);
 
+/** True when both name the same write. */
 static inline bool store_version_is_equal(const struct store_version *a,
                                           const struct store_version *b)
 {
