@@ -10,6 +10,8 @@
 
 #include <sys/socket.h>
 
+#define ACCEPTS_A_TURN 16 /* those who are connected get their turn in between */
+
 struct client {
     struct api *api;
     struct client *next;
@@ -197,18 +199,17 @@ static bool make_room(struct api *api)
     return true;
 }
 
-static void on_accept(void *arg, unsigned events)
+/* False when nobody waits (any more). */
+static bool accept_one(struct api *api)
 {
-    struct api *api = arg;
     struct err err;
-    (void)events;
+    struct peer peer;
     struct fd socket = { accept4(api->socket.raw, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) };
     if (!fd_is_open(socket))
-        return;
-    struct peer peer;
+        return false;
     if ((api->count >= API_CLIENTS_MAX && !make_room(api)) || !peer_of(socket.raw, &peer, &err)) {
         fd_closep(&socket);
-        return;
+        return true;
     }
     struct client *c = mem_new(struct client);
     c->api = api;
@@ -217,6 +218,13 @@ static void on_accept(void *arg, unsigned events)
     api->clients = c;
     api->count++;
     c->conn = conn_new(api->loop, socket, &(struct conn_events){ on_request, on_closed, c });
+    return true;
+}
+
+static void on_accept(void *arg, unsigned events)
+{
+    (void)events;
+    for (unsigned i = 0; i < ACCEPTS_A_TURN && accept_one(arg); i++) {}
 }
 
 struct api *api_new(struct loop *loop, struct engine *engine, struct observe *observe, pid_t shim)

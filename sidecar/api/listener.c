@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define BACKLOG 32
+#define BACKLOG 128 /* connects of a burst; one too many is EAGAIN to a client that has a timeout \
+                     */
 
 static bool address(const char *path, struct sockaddr_un *out, struct err *err)
 {

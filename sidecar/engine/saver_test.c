@@ -308,10 +308,10 @@ Test(saver, interval_counts_from_the_beginning_of_the_last_one, .timeout = 10)
     s.now = boot_add_ms(s.now, -10000);
     wish(&s, 1);
     run_until(&s, 1);
-    cr_assert_geq(s.takes, 2);
     struct boot cut;
     cr_assert(saver_last_cut(s.saver, &cut));
     end(&s);
+    cr_assert_geq(s.takes, 2); /* no worker counts any more */
 }
 
 Test(saver, forgotten_wish_is_not_told_and_the_checkpoint_goes_on, .timeout = 10)
