@@ -66,7 +66,6 @@ static void over(struct node *n)
     loop_timer_cancel(n->pause);
     tap_close(STEAL(n->out));
     tap_close(STEAL(n->err));
-    n->is_active = false;
     settle(n);
     n->spec.on_over(n->spec.arg, n);
 }
@@ -227,7 +226,6 @@ static void on_waited(void *arg, struct view reply, const struct err *failed)
     tap_close(STEAL(n->out));
     tap_close(STEAL(n->err));
     n->exit_code = result.exit_code;
-    n->is_active = false;
     SAY(n, EXITED, "task ended: exit code %d%s%s%s", result.exit_code,
         result.oom_killed ? ", out of memory" : "", *result.err ? ", " : "", result.err);
     const bool may_restart = n->exit_code != 0 && !n->is_stopping && !n->is_killed;

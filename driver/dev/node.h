@@ -48,7 +48,7 @@ unsigned node_number(const struct node *node);
 bool node_is_over(const struct node *node);
 /** on_gone has come. */
 bool node_is_gone(const struct node *node);
-/** Its agent was last seen running (not in standby); as of the last node_look. */
+/** Its agent ran (not in standby) at the last node_look. */
 bool node_is_active(const struct node *node);
 /** Of the last run of the task; -1 when none has ended. */
 int node_exit_code(const struct node *node);

@@ -150,7 +150,9 @@ static void on_over(void *arg, struct node *node)
     struct run *r = arg;
     const int code = node_exit_code(node);
     const bool counts = code >= 0;
-    if (counts && node_ended_alone(node) && (!r->has_code || code == 0)) {
+    const bool is_last_word = node_ended_alone(node) ? !r->has_code || code == 0
+                                                     : node_is_active(node);
+    if (counts && is_last_word) {
         r->has_code = true;
         r->code = code;
     }

@@ -228,6 +228,20 @@ Test(run, a_run_whose_only_node_was_killed_is_no_success)
     cr_assert_eq(o.code, 128 + SIGKILL, "%s", buf_borrow_str(&o.out));
 }
 
+Test(run, the_agent_that_runs_at_the_stop_has_the_last_word)
+{
+    need_driver();
+    CLEANUP(str_freep)
+    char *job = job_file("    command = \"/bin/sh\"\n    args = [\"-c\", "
+                         "\"[ ${node.unique.name} = node-1 ] && exit 5; exec sleep 100\"]");
+    struct child c = start(
+        (const char *const[]){ "run", "-nodes=2", "-stop=after:3s", "-timeout=60s", job, NULL });
+    CLEANUP(outcome_fini) struct outcome o = finish(&c);
+    unlink(job);
+    cr_assert(has(&o.out, "node-1 task ended: exit code 5"), "%s", buf_borrow_str(&o.out));
+    cr_assert_eq(o.code, 143, "%s", buf_borrow_str(&o.out));
+}
+
 Test(run, a_timeout_stops_the_job_and_has_its_own_code)
 {
     need_driver();
