@@ -41,7 +41,6 @@ static bool put_state(const struct agent_hcl *in, struct buf *out, struct err *e
         !hcl_put_attr(out, 1, "store", store, err) ||
         !hcl_put_attr(out, 1, "key_file", in->key_file, err) ||
         !put_ms(out, "interval", c->state.interval_ms, err) ||
-        !put_ms(out, "retain", c->state.retain_ms, err) ||
         !put_exclude(out, &c->state.exclude, err))
         return false;
     buf_put_str(out, "}\n");

@@ -9,10 +9,7 @@
 static char *patterns[] = { "*.tmp", "a\"b\\c\n${x}" };
 static struct task_config config = {
     .has_state = true,
-    .state = { .path = "local/state",
-               .interval_ms = 1000,
-               .retain_ms = 60000,
-               .exclude = { patterns, 2 } },
+    .state = { .path = "local/state", .interval_ms = 1000, .exclude = { patterns, 2 } },
     .has_lease = true,
     .lease = { .ttl_ms = 5000, .margin_ms = 0 },
 };
@@ -42,7 +39,6 @@ Test(agent_hcl, golden_text)
                                             "  store = \"file:///s\"\n"
                                             "  key_file = \"/k\"\n"
                                             "  interval = \"1000ms\"\n"
-                                            "  retain = \"60000ms\"\n"
                                             "  exclude = [\"*.tmp\", \"a\\\"b\\\\c\\n$${x}\"]\n"
                                             "}\n"
                                             "lease {\n"

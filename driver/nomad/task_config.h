@@ -13,7 +13,6 @@ struct task_config {
         char *path;  /* relative to the task directory, or absolute */
         char *store; /* URL, or NULL: the plugin's default */
         int64_t interval_ms;
-        int64_t retain_ms;
         struct str_list exclude;
         char *name; /* or NULL: namespace/job/group/task/index */
     } state;

@@ -27,7 +27,7 @@ static const char full[] = "\x84"
                            "5s"
                            "\xa5"
                            "state"
-                           "\x86\xa7"
+                           "\x85\xa7"
                            "exclude"
                            "\xc0\xa8"
                            "interval"
@@ -39,9 +39,7 @@ static const char full[] = "\x84"
                            "path"
                            "\xab"
                            "local/state"
-                           "\xa6"
-                           "retain"
-                           "\xc0\xa5"
+                           "\xa5"
                            "store"
                            "\xc0";
 
@@ -63,7 +61,6 @@ Test(task_config, decodes_what_nomad_sends)
     cr_assert(got.has_state && got.has_lease);
     cr_assert_str_eq(got.state.path, "local/state");
     cr_assert_eq(got.state.interval_ms, 0);
-    cr_assert_eq(got.state.retain_ms, 7LL * 24 * 3600 * 1000);
     cr_assert_eq(got.lease.ttl_ms, 5000);
     cr_assert_eq(got.lease.margin_ms, 0);
     cr_assert_null(got.state.store);

@@ -396,7 +396,6 @@ Test(life, a_sidecar_that_refuses_fails_the_task_with_its_reason)
     spec->config.has_state = true;
     spec->config.state.path = str_copy("local/state");
     spec->config.state.store = str_copy("file:///nowhere");
-    spec->config.state.retain_ms = 60000;
     spec->config.lease.ttl_ms = 1000;
     rig.config.sidecar = NULL;
     free(rig.tasks->config.sidecar);

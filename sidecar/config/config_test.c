@@ -14,7 +14,6 @@ static const char whole[] = "name = \"default/agents/g/planner/0\"\n"
                             "  path = \"local/state\"\n"
                             "  store = \"file:///var/lib/agents\"\n"
                             "  interval = \"250ms\"\n"
-                            "  retain = \"1d\"\n"
                             "  exclude = [\"*.tmp\", \"cache/**\"]\n"
                             "  key_file = \"/k\"\n"
                             "}\n"
@@ -60,7 +59,6 @@ static void is_whole(const struct sidecar_config *c)
     cr_assert_str_eq(c->state.path, "local/state");
     cr_assert_str_eq(c->state.store, "file:///var/lib/agents");
     cr_assert_eq(c->state.interval_ms, 250);
-    cr_assert_eq(c->state.retain_ms, 86400000);
     cr_assert_eq(c->state.exclude.count, 2);
     cr_assert_str_eq(c->state.exclude.items[1], "cache/**");
     cr_assert_null(c->state.exclude.items[2]);
@@ -211,7 +209,7 @@ Test(config, mistakes_name_the_key_and_the_place)
           "agent.hcl:5:14: \"interval\" must be a quoted duration such as \"15s\", not a number" },
         { STATE("  interval = \"5\"\n"),
           "agent.hcl:5:14: \"interval\" must be a duration with its unit: ms, s, m, h, d" },
-        { STATE("  retain = \"1s\"\n"), "agent.hcl:5:12: \"retain\" must be from 1m to 3650d" },
+        { STATE("  retain = \"1d\"\n"), "agent.hcl:5:3: unknown key \"retain\"" },
         { STATE("  exclude = \"x\"\n"),
           "agent.hcl:5:13: \"exclude\" must be a list of strings, not a string" },
         { STATE("  exclude = [\"\"]\n"),

@@ -65,7 +65,7 @@ func TestC17SchemasDecodeConfigs(t *testing.T) {
 	for _, text := range []string{
 		fmt.Sprintf("command = %q\nargs = [\"exit=0\"]", stubPath),
 		fmt.Sprintf("command = %q\nargs = [\"exit=0\"]\nstate {\n path = \"local/s\"\n store = \"file://%s?create=true\"\n interval = \"0s\"\n"+
-			" retain = \"1d\"\n exclude = [\"*.tmp\"]\n name = \"a/b\"\n}\nlease {\n ttl = \"5s\"\n}", stubPath, n.Dir+"/store"),
+			" exclude = [\"*.tmp\"]\n name = \"a/b\"\n}\nlease {\n ttl = \"5s\"\n}", stubPath, n.Dir+"/store"),
 	} {
 		bytes, err := task(text)
 		check(t, err)

@@ -15,7 +15,7 @@ import (
 // withState gives the task durable state in a store that several nodes share.
 func (t *Task) withState(shared, ttl string) *Task {
 	t.Config["state"] = map[string]any{"path": "local/state", "store": "file://" + shared + "/store?create=true",
-		"interval": "200ms", "retain": nil, "exclude": nil, "name": "conformance/agent"}
+		"interval": "200ms", "exclude": nil, "name": "conformance/agent"}
 	t.Config["lease"] = map[string]any{"store": nil, "ttl": ttl, "margin": nil}
 	return t
 }
