@@ -43,6 +43,7 @@ struct task_wait {
 /* What a job was given and what it found; the job's alone while one runs, and only there until the
  * task is the caller's: it is the larger part of an entry. */
 struct task_job {
+    bool is_ours, is_planned; /* how far a start has come */
     struct fd lock, stdout_fd, stderr_fd;
     struct ledger_entry found;
     struct birth_out born;

@@ -8,20 +8,6 @@
 #include "common/log/log.h"
 #include "driver/task/logfile.h"
 
-static void plan_fresh(struct task *task)
-{
-    struct task_job *job = task->job;
-    job->lock = fd_take(&job->found.lock);
-    job->sign = SIGN_FRESH;
-    if (task_plan_make(task->spec, &task->tasks->config, &task->paths, &job->plan, &job->err))
-        return;
-    struct err ignored = { 0 };
-    if (!ledger_remove(&task->paths, "", job->lock.raw, &ignored))
-        LOG(LOG_WARN, "directory of a refused start stays", F(task, task->id), F(error, &ignored));
-    fd_closep(&job->lock);
-    job->sign = SIGN_FAILED;
-}
-
 static bool open_one(const char *path, struct fd *file, struct err *err)
 {
     return fd_is_open(*file) || logfile_open(path, file, err);
@@ -37,51 +23,51 @@ static void keep_logs_open(struct task *task)
         LOG(LOG_DEBUG, "a log has no reader yet", F(task, task->id), F(error, &ignored));
 }
 
-void job_prepare(void *arg)
+/* True when the directory is ours now; else the sign says whose, or that it failed. */
+static bool claim(struct task *task)
 {
-    struct task *task = arg;
     struct task_job *job = task->job;
     const struct ledger_ask ask = { .alloc_id = task->alloc_id,
                                     .task_name = task->name,
                                     .task_id = task->id,
                                     .boot_id = task->tasks->boot_id };
-    task_plan_fini(&job->plan);
     if (!ledger_claim(&task->paths, &ask, &job->found, &job->err)) {
         job->sign = SIGN_FAILED;
-        return;
+        return false;
     }
     switch (job->found.found) {
     case LEDGER_FRESH:
-        plan_fresh(task);
-        return;
+        job->lock = fd_take(&job->found.lock);
+        job->is_ours = true;
+        return true;
     case LEDGER_ALIVE:
         job->sign = SIGN_ALIVE;
-        return;
+        return false;
     case LEDGER_OTHER:
         keep_logs_open(task);
         job->sign = SIGN_OTHER;
-        return;
+        return false;
     case LEDGER_OVER:
     case LEDGER_LOST:
         job->sign = SIGN_OVER;
-        return;
+        return false;
     }
+    return false;
 }
 
 /* Both are tried each time: the collector of the one may wait for the other. */
-void job_open(void *arg)
+static bool open_logs(struct task *task)
 {
-    struct task *task = arg;
     struct task_job *job = task->job;
     struct err second = { 0 };
     const bool has_out = open_one(task->spec->stdout_path, &job->stdout_fd, &job->err);
     const bool has_err = open_one(task->spec->stderr_path, &job->stderr_fd, &second);
-    job->sign = SIGN_OPENED;
     if (has_out && has_err)
-        return;
+        return true;
     if (has_out || (job->err.kind == ERR_UNAVAILABLE && !has_err))
         job->err = second;
     job->sign = job->err.kind == ERR_UNAVAILABLE ? SIGN_NOT_YET : SIGN_FAILED;
+    return false;
 }
 
 #ifdef AGENT_TEST_HOOKS
@@ -95,9 +81,8 @@ static void crash_if_asked(const char *where)
 static void crash_if_asked(const char *where) { (void)where; }
 #endif
 
-void job_spawn(void *arg)
+static bool spawn(struct task *task)
 {
-    struct task *task = arg;
     struct task_job *job = task->job;
     const struct birth_in in = { .spec = task->spec,
                                  .config = &task->tasks->config,
@@ -112,11 +97,27 @@ void job_spawn(void *arg)
      * task not end its logs. */
     fd_closep(&job->stdout_fd);
     fd_closep(&job->stderr_fd);
-    if (ok) {
-        fd_closep(&job->lock);
-        crash_if_asked("after-spawn");
-    }
-    job->sign = ok ? SIGN_SPAWNED : SIGN_FAILED;
+    if (!ok)
+        return false;
+    fd_closep(&job->lock);
+    crash_if_asked("after-spawn");
+    return true;
+}
+
+/* One job and not three: each way to a worker and back costs a start two thread switches. */
+void job_prepare(void *arg)
+{
+    struct task *task = arg;
+    struct task_job *job = task->job;
+    if (!job->is_ours && !claim(task))
+        return;
+    job->sign = SIGN_FAILED;
+    if (!job->is_planned &&
+        !task_plan_make(task->spec, &task->tasks->config, &task->paths, &job->plan, &job->err))
+        return;
+    job->is_planned = true;
+    if (open_logs(task) && spawn(task))
+        job->sign = SIGN_SPAWNED;
 }
 
 void job_look(void *arg)
@@ -162,10 +163,14 @@ static void remove_all(struct task *task)
 void job_undo(void *arg)
 {
     struct task *task = arg;
+    task->job->sign = SIGN_CLEANED;
+    if (!task->job->is_ours)
+        return;
+    fd_closep(&task->job->stdout_fd);
+    fd_closep(&task->job->stderr_fd);
     kill_shim(task);
     remove_all(task);
     fd_closep(&task->job->lock);
-    task->job->sign = SIGN_CLEANED;
 }
 
 void job_remove(void *arg)

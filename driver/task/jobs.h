@@ -7,15 +7,12 @@
 #pragma once
 #include "driver/task/entry.h"
 
-/** Claims the directory, and plans the start when it is ours: FRESH, ALIVE, OTHER, OVER, FAILED. */
+/** Claims the directory, plans, opens both log files, records and spawns; called again, it goes on
+ *  where it stopped: SPAWNED, NOT_YET nobody reads a log, ALIVE, OTHER, OVER, FAILED. */
 void job_prepare(void *task);
-/** Opens both log files: OPENED, NOT_YET, FAILED. */
-void job_open(void *task);
-/** Record, spec, spawn: SPAWNED, FAILED. */
-void job_spawn(void *task);
 /** What became of the launch: ALIVE, OVER, FAILED. */
 void job_look(void *task);
-/** Takes back what a failed start made: CLEANED. */
+/** Takes back what a failed start made, if the directory was ours: CLEANED. */
 void job_undo(void *task);
 /** Removes all of an ended task: CLEANED. */
 void job_remove(void *task);

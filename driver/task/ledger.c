@@ -230,11 +230,25 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
     return cgroup_empty(out->launch.cgroup_dir, err);
 }
 
+/* Written in place and not by file_publish: under our lock nobody reads it but to learn that the
+ * lock is held, a torn one has a wrong checksum and counts as none, and a start waits for one
+ * commit of the journal instead of two. */
 bool ledger_publish(const struct task_paths *paths, const struct launch *launch, struct err *err)
 {
     CLEANUP(buf_fini) struct buf bytes = { 0 };
-    return launch_encode(launch, &bytes, err) &&
-           file_publish(AT_FDCWD, paths->launch, buf_view(&bytes), 0600, FILE_REPLACE, err);
+    if (!launch_encode(launch, &bytes, err))
+        return false;
+    CLEANUP(fd_closep) struct fd dir = { open(paths->dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC) };
+    CLEANUP(fd_closep)
+    struct fd file = { openat(dir.raw, "launch",
+                              O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600) };
+    if (!fd_is_open(dir) || !fd_is_open(file))
+        return err_sys(err, errno, "create \"%s\"", paths->launch);
+    if (!fd_write_all(file.raw, bytes.data, bytes.len, err))
+        return err_wrap(err, "write \"%s\"", paths->launch);
+    if (fsync(file.raw) < 0 || fsync(dir.raw) < 0)
+        return err_sys(err, errno, "sync \"%s\"", paths->launch);
+    return true;
 }
 
 /* The usual content by name, which works without a free descriptor; whatever else is there after.

@@ -31,8 +31,7 @@ static void on_late(void *arg)
     struct task *task = arg;
     task->is_late = true;
     /* A job or a pause ends by itself, and then NOT_YET counts as LATE. */
-    if (task->is_working || task->state == TASK_PREPARING || task->state == TASK_OPENING ||
-        task->state == TASK_LOOKING)
+    if (task->is_working || task->state == TASK_PREPARING || task->state == TASK_LOOKING)
         return;
     if (task->is_asked)
         (void)err_set(&task->err, ERR_UNAVAILABLE, "%s task: the shim does not answer",
@@ -93,7 +92,7 @@ static void take_findings(struct task *task)
         job->sign = SIGN_NOT_YET; /* the copy that was to be adopted died: start anew */
     else if (job->sign == SIGN_FAILED || job->sign == SIGN_NOT_YET)
         task->err = job->err;
-    if (task->state == TASK_SPAWNING)
+    if (task->state == TASK_PREPARING && job->is_ours)
         take_cgroup(task, &job->born.launch);
     if (job->sign == SIGN_ALIVE || job->sign == SIGN_OVER)
         take_launch(task, &found->launch);
@@ -132,10 +131,6 @@ static loop_fn *job_of_state(enum task_state state)
     switch (state) {
     case TASK_PREPARING:
         return job_prepare;
-    case TASK_OPENING:
-        return job_open;
-    case TASK_SPAWNING:
-        return job_spawn;
     case TASK_LOOKING:
         return job_look;
     case TASK_UNDOING:
@@ -160,9 +155,10 @@ static void on_pause_over(void *arg) { work(arg); }
 
 static void do_again(struct task *task)
 {
-    const int64_t ms = task->state == TASK_OPENING ? OPEN_PAUSE_MS
-                       : task->is_asked            ? LOOK_PAUSE_MS
-                                                   : RELINK_PAUSE_MS;
+    const bool has_logs_left = task->state == TASK_PREPARING && task->job && task->job->is_ours;
+    const int64_t ms = has_logs_left    ? OPEN_PAUSE_MS
+                       : task->is_asked ? LOOK_PAUSE_MS
+                                        : RELINK_PAUSE_MS;
     shimlink_freep(&task->link);
     if (!task->pause)
         task->pause = loop_timer_new(task->tasks->loop, on_pause_over, task);
@@ -292,12 +288,6 @@ static void do_yield(struct task *task)
         return;
     tell_hello(task);
     tell(task, &(struct shim_msg){ .type = SHIM_STOP, .stop = { .timeout_ms = YIELD_STOP_MS } });
-}
-
-static void do_open(struct task *task)
-{
-    late_arm(task, START_WAIT_MS);
-    work(task);
 }
 
 static void do_watch(struct task *task)
@@ -440,13 +430,13 @@ static void do_never(struct task *task)
 }
 
 static void (*const actions[TASK_ACTION_COUNT])(struct task *) = {
-    [DO_NEVER] = do_never,     [DO_IGNORE] = do_nothing, [DO_OPEN] = do_open,
-    [DO_CONNECT] = do_connect, [DO_YIELD] = do_yield,    [DO_AGAIN] = do_again,
-    [DO_SPAWN] = work,         [DO_WATCH] = do_watch,    [DO_LOOK] = do_look,
-    [DO_REPLY] = do_reply,     [DO_NOTE] = do_nothing,   [DO_END] = do_end,
-    [DO_STOP] = do_pass,       [DO_KILL] = do_pass,      [DO_FORCE] = do_force,
-    [DO_DEFER] = do_nothing,   [DO_ANSWER] = do_answer,  [DO_UNDO] = do_undo,
-    [DO_REMOVE] = do_remove,   [DO_REFUSE] = do_refuse,  [DO_FORGET] = do_forget,
+    [DO_NEVER] = do_never,   [DO_IGNORE] = do_nothing, [DO_CONNECT] = do_connect,
+    [DO_YIELD] = do_yield,   [DO_AGAIN] = do_again,    [DO_WATCH] = do_watch,
+    [DO_LOOK] = do_look,     [DO_REPLY] = do_reply,    [DO_NOTE] = do_nothing,
+    [DO_END] = do_end,       [DO_STOP] = do_pass,      [DO_KILL] = do_pass,
+    [DO_FORCE] = do_force,   [DO_DEFER] = do_nothing,  [DO_ANSWER] = do_answer,
+    [DO_UNDO] = do_undo,     [DO_REMOVE] = do_remove,  [DO_REFUSE] = do_refuse,
+    [DO_FORGET] = do_forget,
 };
 
 /* What the table cannot say: a deadline turns waiting into failure, and a task that is already the

@@ -46,17 +46,15 @@ static char *choose_cgroup(const struct task_spec *spec, const struct plugin_con
                            const char *key)
 {
     struct err ignored = { 0 };
-    char mount[CGROUP_PATH_MAX], own[CGROUP_PATH_MAX];
+    char found[CGROUP_PATH_MAX];
     const char *given = spec->resources.cpuset_cgroup;
-    if (!cgroup_mount(mount, &ignored))
-        return str_copy("");
-    if (given && is_below(given, mount) && is_cgroup(given))
+    if (given && cgroup_mount(found, &ignored) && is_below(given, found) && is_cgroup(given))
         return str_format("%s/agent", given);
     if (config->cgroup_parent)
         return str_format("%s/agent-%s", config->cgroup_parent, key);
-    if (!cgroup_own(own, &ignored))
+    if (!cgroup_own(found, &ignored))
         return str_copy("");
-    return str_format("%s/agent-%s", own, key);
+    return str_format("%s/agent-%s", found, key);
 }
 
 static bool plan_sidecar(const struct task_spec *spec, const struct plugin_config *config,

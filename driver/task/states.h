@@ -7,8 +7,6 @@
 #define TASK_STATES(X) \
     X(PREPARING)       \
     X(YIELDING)        \
-    X(OPENING)         \
-    X(SPAWNING)        \
     X(BOOTING)         \
     X(LOOKING)         \
     X(CONNECTING)      \
@@ -18,11 +16,9 @@
     X(REMOVING)
 
 #define TASK_SIGNS(X) \
-    X(FRESH)          \
     X(ALIVE)          \
     X(OTHER)          \
     X(OVER)           \
-    X(OPENED)         \
     X(NOT_YET)        \
     X(SPAWNED)        \
     X(FAILED)         \
@@ -37,11 +33,9 @@
 #define TASK_ACTIONS(X)                                      \
     X(NEVER) /* a bug: asserted */                           \
     X(IGNORE)                                                \
-    X(OPEN)    /* job: open the log files */                 \
     X(CONNECT) /* link to the shim that lives */             \
     X(YIELD)   /* link to the older launch and stop it */    \
     X(AGAIN)   /* the next state's job, after a pause */     \
-    X(SPAWN)   /* job: record, spec, spawn */                \
     X(WATCH)   /* link to the new shim, watch its process */ \
     X(LOOK)    /* job: what became of the launch */          \
     X(REPLY)   /* the start or recovery has succeeded */     \

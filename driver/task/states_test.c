@@ -12,8 +12,7 @@ static bool frees(enum task_action action) { return action == DO_REFUSE || actio
 
 static bool is_working(enum task_state s)
 {
-    return s == TASK_PREPARING || s == TASK_OPENING || s == TASK_SPAWNING || s == TASK_LOOKING ||
-           s == TASK_UNDOING || s == TASK_REMOVING;
+    return s == TASK_PREPARING || s == TASK_LOOKING || s == TASK_UNDOING || s == TASK_REMOVING;
 }
 
 Test(states, every_pair_has_a_valid_move)
@@ -91,15 +90,15 @@ Test(states, every_state_leads_to_the_end)
         cr_assert(ends[s], "%s", task_state_name(s));
 }
 
-Test(states, only_a_fresh_directory_leads_to_a_spawn)
+Test(states, a_new_shim_comes_from_a_claimed_directory_only)
 {
     EACH_PAIR(s, e)
     {
         const struct task_move m = task_move(s, e);
-        if (m.action == DO_SPAWN)
-            cr_assert(s == TASK_OPENING && e == SIGN_OPENED);
-        if (m.next == TASK_OPENING && s != TASK_OPENING)
-            cr_assert(s == TASK_PREPARING && e == SIGN_FRESH);
+        if (m.action == DO_WATCH)
+            cr_assert(s == TASK_PREPARING && e == SIGN_SPAWNED);
+        if (m.next == TASK_BOOTING && s != TASK_BOOTING)
+            cr_assert(m.action == DO_WATCH);
     }
 }
 
