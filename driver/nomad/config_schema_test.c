@@ -1,8 +1,11 @@
 #include "driver/nomad/config_schema.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
 #include "driver/nomad/config_table.h"
@@ -55,4 +58,44 @@ Test(config_schema, documents_every_key_of_both_tables)
             cr_assert(strlen(tables[t]->rows[i].doc) > 0);
         }
     }
+}
+
+static void put_page(struct buf *out)
+{
+    buf_put_str(out, "# Configuration of the driver\n\n"
+                     "Made from `driver/nomad/*.def`; a test compares. Durations are text such as "
+                     "`\"15s\"`, `\"250ms\"`, `\"7d\"`.\n\n"
+                     "## Task: `config` of a task with `driver = \"agent\"`\n\n");
+    config_put_doc(&task_config_table, out);
+    buf_put_str(out, "\n## Client: `plugin \"nomad-driver-agent\" { config { ... } }`\n\n");
+    config_put_doc(&plugin_config_table, out);
+}
+
+/* With UPDATE_DOCS=1 in the environment the page is written instead. */
+Test(config_schema, the_reference_page_is_what_the_tables_say)
+{
+    CLEANUP(buf_fini) struct buf page = { 0 };
+    CLEANUP(buf_fini) struct buf wanted = { 0 };
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *path = str_copy(__FILE__);
+    *strstr(path, "driver/nomad/") = '\0';
+    CLEANUP(str_freep) char *file = str_format("%sdocs/driver-config.md", path);
+    put_page(&page);
+    if (getenv("UPDATE_DOCS"))
+        cr_assert(file_publish(AT_FDCWD, file, buf_view(&page), 0644, FILE_REPLACE, &err));
+    cr_assert(file_read(AT_FDCWD, file, 1 << 20, &wanted, &err), "%s", err.msg);
+    cr_assert(view_is_equal(buf_view(&page), buf_view(&wanted)), "run with UPDATE_DOCS=1");
+}
+
+Test(config_schema, no_key_stands_twice_in_a_block)
+{
+    const struct config_table *const tables[] = { &task_config_table, &plugin_config_table };
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t]->count; i++)
+            for (size_t j = 0; j < i; j++) {
+                const struct config_row *a = &tables[t]->rows[i], *b = &tables[t]->rows[j];
+                const bool is_same_block = a->block && b->block ? strcmp(a->block, b->block) == 0
+                                                                : a->block == b->block;
+                cr_assert_not(is_same_block && strcmp(a->name, b->name) == 0, "%s", a->name);
+            }
 }
