@@ -57,7 +57,7 @@ struct machine_todo {
 struct machine_spec {
     const char *name; /* borrowed: outlives the machine */
     int64_t ttl_ms, margin_ms;
-    int64_t min_epoch;
+    int64_t min_epoch, min_sequence;
     struct record_holder who;                    /* with a fresh random instance */
     uint8_t wrapped_key[RECORD_WRAPPED_BYTES];   /* for the first record */
     const char *config_digest, *artifact_digest; /* borrowed, may be NULL */
