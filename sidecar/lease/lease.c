@@ -370,8 +370,9 @@ bool lease_spec_check(const struct lease_spec *spec, struct err *err)
                        "lease.margin: %lld ms, must be at least %d ms and less "
                        "than half of ttl (%lld ms)",
                        margin_ms, LEASE_MARGIN_MIN_MS, ttl_ms);
-    if (spec->min_epoch < 0 || spec->min_epoch > RECORD_NUMBER_MAX)
-        return err_set(err, ERR_INVALID, "lease: epoch floor %lld", (long long)spec->min_epoch);
+    if (spec->min_epoch < 0 || spec->min_epoch > RECORD_NUMBER_MAX || spec->min_sequence < 0)
+        return err_set(err, ERR_INVALID, "lease: epoch floor %lld or sequence floor out of range",
+                       (long long)spec->min_epoch);
     if (!store_has(spec->store, STORE_REGISTER))
         return err_set(err, ERR_INVALID, "lease.store: \"%.100s\" cannot hold a record",
                        store_borrow_url(spec->store));
@@ -409,6 +410,7 @@ struct lease *lease_new(struct loop *loop, const struct lease_spec *spec,
                                .ttl_ms = spec->ttl_ms,
                                .margin_ms = margin_of(spec),
                                .min_epoch = spec->min_epoch,
+                               .min_sequence = spec->min_sequence,
                                .who = *spec->who,
                                .config_digest = l->config_digest,
                                .artifact_digest = l->artifact_digest };

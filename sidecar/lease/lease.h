@@ -53,9 +53,10 @@ struct lease_events {
 };
 
 struct lease_spec {
-    const char *name;                /* of the agent; copied */
-    int64_t ttl_ms, margin_ms;       /* margin 0: a fifth of ttl, at least the floor */
-    int64_t min_epoch;               /* of the newest verifiable manifest; 0: none (G4) */
+    const char *name;          /* of the agent; copied */
+    int64_t ttl_ms, margin_ms; /* margin 0: a fifth of ttl, at least the floor */
+    int64_t min_epoch;         /* of the newest verifiable manifest; 0: none (G4) */
+    int64_t min_sequence;      /* highest of any pack in the store, listed before; 0: none (G4) */
     const struct record_holder *who; /* `instance` is ignored: a fresh one is drawn; copied */
     const char *config_digest;       /* hex or NULL; copied */
     const char *artifact_digest;     /* hex or NULL; copied */

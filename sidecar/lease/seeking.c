@@ -38,27 +38,33 @@ static void take(struct machine *m, const struct input *in, const struct record 
     step_send(m, in);
 }
 
-/* G4: an epoch below one that was is a register from the past. */
-static bool check_epoch(struct machine *m, const struct input *in, int64_t epoch)
+static bool refuse(struct machine *m, const struct input *in, const char *what, int64_t has,
+                   int64_t floor)
 {
-    int64_t floor = m->spec.min_epoch > m->top_epoch ? m->spec.min_epoch : m->top_epoch;
     struct err why = { 0 };
-    if (epoch >= floor) {
-        m->top_epoch = epoch;
-        return true;
-    }
-    if (epoch == 0)
-        (void)err_set(&why, ERR_CORRUPT,
-                      "acquire lease \"%.80s\": no record, but epoch %lld has "
-                      "been: was the register emptied?",
-                      m->spec.name, (long long)floor);
-    else
-        (void)err_set(&why, ERR_CORRUPT,
-                      "acquire lease \"%.80s\": record has epoch %lld, but %lld "
-                      "has been: was the register restored from a backup?",
-                      m->spec.name, (long long)epoch, (long long)floor);
+    (void)err_set(
+        &why, ERR_CORRUPT,
+        "acquire lease \"%.80s\": record has %s %lld, but %lld has been: was the register "
+        "emptied or restored from a backup?",
+        m->spec.name, what, (long long)has, (long long)floor);
     step_lose(m, in, &why);
     return false;
+}
+
+/* G4: a register that knows less than was seen elsewhere is a register from the past, and what it
+ * would start is not the agent's newest state. `record` NULL: there is none. A pack may be one
+ * ahead of the head: it was stored, and its commit never came. */
+static bool check_history(struct machine *m, const struct input *in, const struct record *record)
+{
+    int64_t floor = m->spec.min_epoch > m->top_epoch ? m->spec.min_epoch : m->top_epoch;
+    int64_t epoch = record == NULL ? 0 : record->epoch;
+    int64_t sequence = record != NULL && record->has_head ? record->head.sequence : 0;
+    if (epoch < floor)
+        return refuse(m, in, "epoch", epoch, floor);
+    if (sequence + (record != NULL) < m->spec.min_sequence)
+        return refuse(m, in, "checkpoint", sequence, m->spec.min_sequence);
+    m->top_epoch = epoch;
+    return true;
 }
 
 void seek_start(struct machine *m, const struct input *in)
@@ -98,7 +104,7 @@ static void note_seen(struct machine *m, const struct input *in)
 void seek_found(struct machine *m, const struct input *in)
 {
     note_seen(m, in);
-    if (!check_epoch(m, in, in->record->epoch))
+    if (!check_history(m, in, in->record))
         return;
     m->state = MACHINE_SEEKING;
     /* Our own instance: a write that we gave up; nothing was ever armed with it. */
@@ -111,7 +117,7 @@ void seek_found(struct machine *m, const struct input *in)
 void seek_absent(struct machine *m, const struct input *in)
 {
     m->has_seen = false;
-    if (check_epoch(m, in, 0))
+    if (check_history(m, in, NULL))
         take(m, in, NULL);
 }
 
@@ -192,7 +198,7 @@ void take_absent(struct machine *m, const struct input *in)
         step_stop(m, in);
     else if (m->write.is_create)
         step_send(m, in);
-    else if (check_epoch(m, in, 0))
+    else if (check_history(m, in, NULL))
         seek_start(m, in);
 }
 

@@ -1,5 +1,6 @@
 #include "sidecar/lease/seeking.h"
 
+#include "common/base/own.h"
 #include "sidecar/lease/rig_test.h"
 
 #include <criterion/criterion.h>
@@ -329,4 +330,36 @@ Test(seeking, conflicts_without_end_are_not_hammered)
         (void)rig_must(&r, ACT_WRITE);
     }
     cr_assert_gt(boot_diff_ms(r.now, before), 5000);
+}
+
+/* Packs up to sequence 5 are in the store; what does the register say? */
+Test(seeking, register_that_knows_less_than_the_packs_is_refused)
+{
+    static const struct {
+        bool has_record, has_head;
+        int64_t sequence;
+        bool is_fine;
+    } rows[] = {
+        { true, true, 5, true },    { true, true, 6, true },
+        { true, true, 4, true }, /* the fifth was stored and not committed */
+        { true, true, 3, false },   { true, false, 0, false },
+        { false, false, 0, false },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct machine_spec spec = rig_spec(1);
+        struct rig r = rig_new();
+        struct record other = rig_other(6, true);
+        spec.min_sequence = 5;
+        other.has_head = rows[i].has_head;
+        other.head.sequence = rows[i].sequence;
+        machine_init(&r.m, &spec);
+        rig_start(&r);
+        (void)rig_next_version(&r);
+        if (rows[i].has_record)
+            rig_read(&r, &other);
+        else
+            rig_read_fails(&r, ERR_NOT_FOUND);
+        cr_assert_eq(r.m.state, rows[i].is_fine ? MACHINE_TAKING : MACHINE_LOST, "row %zu", i);
+        cr_assert(rows[i].is_fine || r.m.why.kind == ERR_CORRUPT);
+    }
 }
