@@ -243,7 +243,7 @@ func TestC73ThousandParallelStreams(t *testing.T) {
 	}
 	var streams []*Stream
 	for range 500 {
-		streams = append(streams, n.P.Open("TaskStats", M{"task_id": task.ID, "collection_interval": duration(200 * time.Millisecond)}))
+		streams = append(streams, n.P.Open("TaskStats", M{"task_id": task.ID, "collection_interval": duration(time.Second)}))
 	}
 	for i, stream := range streams {
 		if _, err := stream.Next(); err != nil {
