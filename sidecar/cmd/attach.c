@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -97,6 +98,8 @@ static void harden(void)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+    (void)setenv("UV_THREADPOOL_SIZE", "2",
+                 1); /* the lease's store call and the checkpoint's job */
 }
 
 static void live(struct attach *a)

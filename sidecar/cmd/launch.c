@@ -308,6 +308,8 @@ static bool set_agent(struct launching *l, const struct sidecar_config *config,
            keep_fd(2, &l->spec.stderr_fd, err);
 }
 
+/* The shim is not told of the API's socket, which it would remove at its end: by then a standby
+ * with the same configuration may listen there. The sidecar removes its own. */
 static bool set_sidecar(struct launching *l, const struct sidecar_config *config, int config_fd,
                         const char *log_level, struct err *err)
 {
@@ -322,7 +324,6 @@ static bool set_sidecar(struct launching *l, const struct sidecar_config *config
     sidecar_env(&l->sidecar_env);
     l->spec.sidecar.argv = (const char *const *)l->sidecar_argv.items;
     l->spec.sidecar.envp = (const char *const *)l->sidecar_env.items;
-    l->spec.api_path = config->api.path;
     return keep_fd(config_fd, &l->spec.config_fd, err);
 }
 

@@ -69,7 +69,8 @@ Test(launch, spec_holds_agent_sidecar_and_environment)
     cr_assert_null(find(spec.agent.envp, "AGENT_SIDECAR_"));
     cr_assert_str_eq(find(spec.agent.envp, "AGENT_STATE_DIR="), config->state.path);
     cr_assert_eq(config->state.path[0], '/');
-    cr_assert_str_eq(find(spec.agent.envp, "AGENT_API="), spec.api_path);
+    cr_assert_str_eq(find(spec.agent.envp, "AGENT_API="), config->api.path);
+    cr_assert_str_eq(spec.api_path, "", "not the shim's to remove");
     cr_assert_str_eq(spec.sidecar.argv[1], "attach");
     cr_assert_null(find(spec.sidecar.envp, "KEPT="), "nothing of ours goes to the sidecar");
     cr_assert(spec.flags & SHIM_STANDALONE);

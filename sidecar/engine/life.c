@@ -132,5 +132,5 @@ const char *life_event_name(enum life_event event)
 
 bool life_is_serving(enum life_state state)
 {
-    return state == LIFE_RUNNING || state == LIFE_STOPPING;
+    return state == LIFE_OPENING || state == LIFE_RUNNING || state == LIFE_STOPPING;
 }

@@ -75,5 +75,6 @@ const char *life_state_name(enum life_state state);
 const char *life_state_role(enum life_state state);
 const char *life_event_name(enum life_event event);
 
-/** True while the agent may write: its checkpoints are wanted and barriers are answered. */
+/** True while the agent may write: its checkpoints are wanted and barriers are answered. An agent
+ *  may call before we have heard that it runs, so `opening` is one of them. */
 bool life_is_serving(enum life_state state);

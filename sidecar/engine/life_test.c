@@ -105,10 +105,11 @@ Test(life, a_standby_that_is_stopped_leaves_without_release)
     cr_assert(step.action == LIFE_DO_LEAVE && step.next == LIFE_LEAVING);
 }
 
-Test(life, only_a_running_or_stopping_agent_is_served)
+Test(life, only_an_agent_that_may_write_is_served)
 {
     for (enum life_state s = 0; s < LIFE_STATE_COUNT; s++)
-        cr_assert_eq(life_is_serving(s), s == LIFE_RUNNING || s == LIFE_STOPPING);
+        cr_assert_eq(life_is_serving(s),
+                     s == LIFE_OPENING || s == LIFE_RUNNING || s == LIFE_STOPPING);
     cr_assert_str_eq(life_state_role(LIFE_LEASING), "standby");
     cr_assert_str_eq(life_state_role(LIFE_RUNNING), "active");
 }

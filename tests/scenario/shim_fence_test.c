@@ -187,7 +187,7 @@ Test(shim_fence, a_freeze_ends_by_itself_and_the_late_thaw_is_told)
 {
     struct rig rig;
     start_running(&rig, TICKS, true, 60000);
-    cr_assert(freeze(&rig, 60));
+    cr_assert(freeze(&rig, 300));
     drain(&rig);
     (void)rig_line(&rig); /* it runs again */
     cr_expect_not(thaw(&rig));

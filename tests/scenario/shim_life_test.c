@@ -400,3 +400,66 @@ Test(shim_life, a_cgroup_that_was_killed_once_is_no_obstacle)
     cr_expect_eq(rig_exited(&rig, NULL).cause, EXIT_KILLED);
     rig_fini(&rig);
 }
+
+Test(shim_life, the_agent_leads_a_session_of_its_own)
+{
+    struct rig rig;
+    rig_init(&rig, "echo up; exec sleep 60");
+    rig_start(&rig);
+    struct shim_msg state = rig_phase(&rig, SHIM_PHASE_RUNNING);
+    pid_t agent = (pid_t)state.state.agent_pid;
+    cr_expect_eq(getsid(agent), agent); /* kill(0, ...) of the agent stays with the agent */
+    cr_expect_eq(getsid(rig.shim.pid), rig.shim.pid);
+    rig_fini(&rig);
+}
+
+static void start_as_nobody(struct rig *rig, const char *script)
+{
+    if (geteuid() != 0)
+        cr_skip_test("needs root to become somebody else");
+    rig_init(rig, script);
+    cr_assert_eq(chown(rig->dir, 65534, 65534), 0);
+    rig->shim_uid = rig->spec.uid = rig->spec.gid = 65534;
+    rig_start(rig);
+    struct shim_msg state = rig_phase(rig, SHIM_PHASE_RUNNING);
+    cr_expect_eq(state.state.containment, SHIM_CONTAINED_PDEATH);
+}
+
+Test(shim_life, without_privileges_it_still_gets_the_whole_tree)
+{
+    struct rig rig;
+    start_as_nobody(&rig, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 60 & wait' &) ; "
+                          "echo up; while :; do sleep 0.01; done");
+    cr_expect_str_eq(rig_line(&rig), "up");
+    rig_tell(rig.driver.raw, (struct shim_msg){ .type = SHIM_STOP, .stop = { SIGTERM, 200 } });
+    struct exit_record rec = rig_exited(&rig, NULL), disk;
+    cr_expect_eq(rec.cause, EXIT_KILLED);
+    cr_expect(rig_output_ends(&rig, 0), "something of the tree lives on");
+    cr_expect(rig_record(&rig, &disk));
+    rig_fini(&rig);
+}
+
+Test(shim_life, without_privileges_the_main_process_dies_with_the_shim)
+{
+    struct rig rig;
+    start_as_nobody(&rig, "echo up; exec sleep 60");
+    cr_expect_str_eq(rig_line(&rig), "up");
+    cr_assert_eq(kill(rig.shim.pid, SIGKILL), 0);
+    cr_expect(rig_output_ends(&rig, 1000));
+    rig_fini(&rig);
+}
+
+Test(shim_life, without_privileges_another_user_cannot_be_had)
+{
+    struct rig rig;
+    if (geteuid() != 0)
+        cr_skip_test("needs root to become somebody else");
+    rig_init(&rig, "echo never");
+    cr_assert_eq(chown(rig.dir, 65534, 65534), 0);
+    rig.shim_uid = 65534;
+    rig_start(&rig);
+    struct exit_record rec = rig_exited(&rig, NULL);
+    cr_expect_eq(rec.cause, EXIT_EXEC_FAILED);
+    cr_expect_str_eq(rec.message, "set groups \"/bin/sh\": Operation not permitted");
+    rig_fini(&rig);
+}

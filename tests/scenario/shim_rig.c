@@ -110,6 +110,16 @@ static void accept_puppet(struct rig *rig)
     memcpy(&rig->sidecar.raw, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
 }
 
+static bool become_user(const void *arg, int keep_fd, struct proc_failure *why)
+{
+    (void)keep_fd;
+    const uint32_t uid = *(const uint32_t *)arg;
+    *why = (struct proc_failure){ PROC_STAGE_HOOK, EPERM };
+    return uid == 0 ||
+           (syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, uid, uid, uid) == 0 &&
+            syscall(SYS_setresuid, uid, uid, uid) == 0);
+}
+
 static void spawn_program(struct rig *rig, const struct proc_map *map, size_t count)
 {
     struct err err = { 0 };

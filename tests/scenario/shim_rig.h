@@ -28,6 +28,7 @@ struct rig {
     struct fd puppets;  /* listener */
     struct fd shim_err; /* the shim's own stderr, in standalone mode */
     int32_t sidecar_pid;
+    uint32_t shim_uid; /* 0: our own; else the shim runs as this user, without privileges */
     int (*body)(void); /* NULL: the built agent-shim; else what a fork runs in its place */
     char line[256];
     size_t line_len;
