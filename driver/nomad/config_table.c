@@ -201,7 +201,7 @@ static bool decode_value(struct decoding *d, const struct config_row *row, const
     case CONFIG_TYPE_COUNT:
         break;
     }
-    assert(!"a row with a type");
+    assert(false && "a row with a type");
     return false;
 }
 
@@ -290,7 +290,7 @@ static bool put_default(struct decoding *d, const struct config_row *row, struct
     case CONFIG_TYPE_COUNT:
         break;
     }
-    assert(!"lists and blocks have no default");
+    assert(false && "lists and blocks have no default");
     return false;
 }
 

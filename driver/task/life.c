@@ -145,7 +145,7 @@ static loop_fn *job_of_state(enum task_state state)
     case TASK_STATE_COUNT:
         break;
     }
-    assert(!"a state with a job");
+    assert(false && "a state with a job");
     return NULL;
 }
 
@@ -426,7 +426,7 @@ static void do_forget(struct task *task) { let_go(task, NULL); }
 static void do_never(struct task *task)
 {
     (void)task;
-    assert(!"this pair cannot happen");
+    assert(false && "this pair cannot happen");
 }
 
 static void (*const actions[TASK_ACTION_COUNT])(struct task *) = {
