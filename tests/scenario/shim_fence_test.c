@@ -312,6 +312,27 @@ Test(shim_fence, a_sidecar_that_gives_up_is_a_start_refused_with_its_reason)
     rig_fini(&rig);
 }
 
+/* F-10: what is sent just before the end is never lost. */
+Test(shim_fence, the_last_word_of_a_dying_sidecar_is_always_heard)
+{
+    for (int i = 0; i < 50; i++) {
+        struct rig rig;
+        rig_init(&rig, "echo never");
+        rig_add_sidecar(&rig);
+        rig_start(&rig);
+        struct shim_msg note = { .type = SHIM_EVENT };
+        for (int n = 0; n < 40; n++) {
+            (void)snprintf(note.event.text, sizeof(note.event.text), "line %d", n);
+            rig_tell(rig.sidecar.raw, note);
+        }
+        rig_sidecar_leaves(&rig, ERR_DENIED, 77);
+        struct exit_record rec = rig_exited(&rig, NULL);
+        cr_expect_eq(rec.done_kind, ERR_DENIED, "round %d", i);
+        cr_expect_str_eq(rec.message, "line 39", "round %d", i);
+        rig_fini(&rig);
+    }
+}
+
 Test(shim_fence, a_sidecar_that_only_dies_refuses_the_start_with_its_last_line)
 {
     struct rig rig;

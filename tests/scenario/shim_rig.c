@@ -129,7 +129,9 @@ static void spawn_program(struct rig *rig, const struct proc_map *map, size_t co
                              .fds = map,
                              .fd_count = count,
                              .cgroup_fd = -1,
-                             .death_signal = SIGKILL };
+                             .death_signal = SIGKILL,
+                             .in_child = become_user,
+                             .in_child_arg = &rig->shim_uid };
     cr_assert(proc_spawn(&how, &rig->shim, &err), "%s", err.msg);
     cr_assert(proc_wait_start(&rig->shim, &err), "%s", err.msg);
 }
