@@ -8,6 +8,10 @@
 #include "common/log/log.h"
 #include "driver/task/logfile.h"
 
+/* After a link broke the kernel may need a moment to take the dead shim's descriptors away. Whoever
+ * recovers has seen nothing break: fifty tasks are recovered at once, without waiting. */
+#define LOCK_SETTLE_MS 200
+
 static bool open_one(const char *path, struct fd *file, struct err *err)
 {
     return fd_is_open(*file) || logfile_open(path, file, err);
@@ -128,6 +132,7 @@ void job_look(void *arg)
                                     .task_name = task->name,
                                     .task_id = task->id,
                                     .nonce = task->is_by_id ? NULL : task->nonce,
+                                    .settle_ms = task->is_asked ? 0 : LOCK_SETTLE_MS,
                                     .boot_id = task->tasks->boot_id };
     if (!ledger_find(&task->paths, &ask, &job->found, &job->err)) {
         job->sign = SIGN_FAILED;

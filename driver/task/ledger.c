@@ -16,8 +16,6 @@
 #include "common/cgroup/cgroup.h"
 #include "driver/task/result.h"
 
-/* After the link broke the kernel may need a moment to take the dead shim's descriptors away. */
-#define LOCK_SETTLE_MS 200
 #define REMOVE_WAIT_MS 2000
 #define KEEP_MS        ((int64_t)24 * 3600 * 1000) /* how long Nomad may come back for a result */
 
@@ -70,7 +68,7 @@ static bool lock_wait(const struct task_paths *paths, int64_t wait_ms, struct fd
     for (long step = 1;; step = step < 20 ? step * 2 : 20) {
         if (!lock_try(paths, false, out, out_absent, err))
             return false;
-        if (fd_is_open(*out) || *out_absent || mono_diff_us(mono_now(), start) > wait_ms * 1000)
+        if (fd_is_open(*out) || *out_absent || mono_diff_us(mono_now(), start) >= wait_ms * 1000)
             return true;
         pause_ms(step);
     }
@@ -218,7 +216,7 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
         return true;
     if (strcmp(out->launch.boot_id, ask->boot_id) != 0)
         return err_set(err, ERR_NOT_FOUND, "find launch: it ended with an earlier boot");
-    if (!lock_wait(paths, LOCK_SETTLE_MS, &lock, &is_absent, err))
+    if (!lock_wait(paths, ask->settle_ms, &lock, &is_absent, err))
         return false;
     if (!fd_is_open(lock) && !is_absent) {
         out->found = LEDGER_ALIVE;

@@ -30,6 +30,8 @@ struct ledger_ask { /* which launch; borrows */
     const char *task_id;  /* for claim, and for find without a nonce */
     const uint8_t *nonce; /* for find; NULL: the launch of task_id */
     const char *boot_id;  /* the running one */
+    int64_t settle_ms;    /* for find: how long a held lock is waited for; a shim that was just seen
+                             to die may still hold it */
 };
 
 /** For a start: takes the lock and clears what a dead launch left, or says who lives. A launch with

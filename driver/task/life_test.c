@@ -413,6 +413,48 @@ Test(life, a_sidecar_that_refuses_fails_the_task_with_its_reason)
     cr_assert_leq(read(rig.out.raw, text, sizeof(text)), 0, "the agent has run");
 }
 
+static struct task_spec *spec_with_state(const char *id, const char *script)
+{
+    struct task_spec *spec = rig_spec(&rig, id, script);
+    spec->config.has_state = true;
+    spec->config.state.path = str_copy("local/state");
+    spec->config.state.store = str_format("file://%s/store?create=true", rig.root);
+    spec->config.lease.ttl_ms = 2000;
+    return spec;
+}
+
+Test(life, an_agent_with_state_goes_on_where_it_stopped, .timeout = 120)
+{
+    CLEANUP(str_freep) char *shim = rig_real_shim();
+    CLEANUP(str_freep)
+    char *sidecar = str_format("%.*s-sidecar", (int)(strrchr(shim, '-') - shim), shim);
+    if (access(sidecar, X_OK) != 0)
+        cr_skip_test("%s is not built", sidecar);
+    free(rig.tasks->config.sidecar);
+    rig.tasks->config.sidecar = str_copy(sidecar);
+    free(rig.tasks->config.key_file);
+    rig.tasks->config.key_file = str_format("%s/key", rig.root);
+    struct reply reply = rig_start(
+        &rig,
+        spec_with_state(ID, "echo one > $AGENT_STATE_DIR/f; echo epoch $AGENT_EPOCH; exit 3"));
+    cr_assert(reply.is_ok, "%s", reply.err.msg);
+    reply = rig_wait(&rig, ID);
+    cr_assert_eq(reply.result.exit_code, 3, "%d %s; %s", reply.result.exit_code, reply.result.err,
+                 rig.events);
+    rig_read_until(&rig, "epoch 1");
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *state = str_format("%s/web/local/state", rig.alloc);
+    cr_assert(dir_remove_tree(state, &err));
+    reply = rig_start(&rig,
+                      spec_with_state(ID2, "cat $AGENT_STATE_DIR/f; echo epoch $AGENT_EPOCH"));
+    cr_assert(reply.is_ok, "%s", reply.err.msg);
+    rig_read_until(&rig, "one\nepoch 2");
+    reply = rig_wait(&rig, ID2);
+    cr_assert_eq(reply.result.exit_code, 0, "%s", reply.result.err);
+    cr_assert_str_eq(reply.result.err, "");
+}
+
 Test(life, a_state_without_any_store_is_refused)
 {
     struct task_spec *spec = rig_spec(&rig, ID, "true");
