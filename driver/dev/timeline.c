@@ -54,6 +54,7 @@ static void json_put(struct buf *out, const struct timeline *t, unsigned node,
     (void)snprintf(name, sizeof name, "node-%u", node);
     json_out_object(&o, NULL);
     json_out_int(&o, "t_ms", timeline_ms(t));
+    json_out_int(&o, "wall_ms", clock_wall(t->clock).ns / NS_PER_MS);
     json_out_text(&o, "node", node ? name : NULL);
     json_out_text(&o, "event", event_name(event));
     json_out_text(&o, "text", text);

@@ -12,7 +12,7 @@ static struct boot fake_boot(void *arg) { return *(struct boot *)arg; }
 static struct wall fake_wall(void *arg)
 {
     (void)arg;
-    return (struct wall){ 0 };
+    return (struct wall){ 1795614558779 * NS_PER_MS };
 }
 
 struct fixture {
@@ -62,12 +62,16 @@ Test(timeline, json_lines_have_epoch_and_checkpoint_where_known)
     struct fixture f;
     set_up(&f, true);
     timeline_put(&f.t, 2, TIMELINE_TASK, "restored checkpoint 3f-41 of epoch 7");
-    cr_assert_str_eq(written(&f), "{\"t_ms\":12034,\"node\":\"node-2\",\"event\":\"task\",\"text\":"
-                                  "\"restored checkpoint 3f-41 of epoch 7\",\"epoch\":7,"
-                                  "\"checkpoint\":\"3f-41\"}\n");
+    cr_assert_str_eq(
+        written(&f),
+        "{\"t_ms\":12034,\"wall_ms\":1795614558779,\"node\":\"node-2\",\"event\":\"task\",\"text\":"
+        "\"restored checkpoint 3f-41 of epoch 7\",\"epoch\":7,"
+        "\"checkpoint\":\"3f-41\"}\n");
     timeline_put(&f.t, 0, TIMELINE_END, "exit code %d, epoch 7", 0);
-    cr_assert_str_eq(written(&f), "{\"t_ms\":12034,\"node\":null,\"event\":\"end\",\"text\":\"exit "
-                                  "code 0, epoch 7\"}\n");
+    cr_assert_str_eq(
+        written(&f),
+        "{\"t_ms\":12034,\"wall_ms\":1795614558779,\"node\":null,\"event\":\"end\",\"text\":\"exit "
+        "code 0, epoch 7\"}\n");
     fd_closep(&f.read);
     fd_closep(&f.write);
 }
