@@ -161,6 +161,7 @@ bool launch_settle(struct sidecar_config *config, struct err *err)
         return false;
     free(config->api.path);
     config->api.path = str_copy(api);
+    config->api.is_present = true; /* or it is not handed over */
     CLEANUP(str_freep) char *dir = str_copy_n(api, (size_t)(strrchr(api, '/') - api));
     return dir[0] == '\0' || dir_make(dir, 0755, err) || err_wrap(err, "api.path");
 }

@@ -101,6 +101,7 @@ Test(launch, api_path_follows_from_name_and_directory_unless_given)
     cr_assert(launch_settle(config, &err), "%s", err.msg);
     cr_assert(launch_api_path(config, b, &err));
     cr_assert_str_eq(a, b, "the same before and after the paths are made absolute");
+    cr_assert(config->api.is_present, "handed over to the sidecar");
     free(config->api.path);
     config->api.path = str_copy("api");
     cr_assert(launch_api_path(config, a, &err));

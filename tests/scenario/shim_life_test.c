@@ -322,6 +322,7 @@ Test(shim_life, standalone_sigterm_is_a_stop)
     rig.spec.flags = SHIM_STANDALONE;
     rig_start(&rig);
     cr_expect_str_eq(rig_line(&rig), "up");
+    cr_expect_eq(getsid(rig.shim.pid), getsid(0)); /* so ^C reaches it */
     cr_assert_eq(kill(rig.shim.pid, SIGTERM), 0);
     cr_expect_eq(rig_shim_status(&rig), 6);
     rig_fini(&rig);
