@@ -14,7 +14,7 @@
 struct fd_row {
     const char *name;
     size_t in_spec, in_fds;
-    enum shim_fd_number number;
+    int number;
 };
 #define ROW(field, member, number)                                                           \
     {                                                                                        \
@@ -44,10 +44,10 @@ static bool open_null(struct err *err)
     return true;
 }
 
-bool shim_fd_move(struct fd *fd, enum shim_fd_number number, struct err *err)
+bool shim_fd_move(struct fd *fd, int number, struct err *err)
 {
     if (dup3(fd->raw, number, O_CLOEXEC) < 0)
-        return err_sys(err, errno, "move descriptor %d to %d", fd->raw, (int)number);
+        return err_sys(err, errno, "move descriptor %d to %d", fd->raw, number);
     fd_closep(fd);
     fd->raw = number;
     return true;

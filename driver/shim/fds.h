@@ -28,5 +28,5 @@ struct shim_fds { /* owns; FD_NONE where the spec has none */
  *  the keeper's. Errors: SYSTEM, naming the field. */
 MUST_USE bool shim_fds_take(const struct shim_spec *spec, struct shim_fds *out, struct err *err);
 
-/** Moves `*fd` to `number`, close-on-exec. Errors: SYSTEM. */
-MUST_USE bool shim_fd_move(struct fd *fd, enum shim_fd_number number, struct err *err);
+/** Moves `*fd` to `number` (enum shim_fd_number), close-on-exec. Errors: SYSTEM. */
+MUST_USE bool shim_fd_move(struct fd *fd, int number, struct err *err);

@@ -28,7 +28,9 @@ static void write_score(int32_t score)
 
 static bool become_supervisor(struct shim_run *run, struct err *err)
 {
-    (void)setsid(); /* refused when we lead one already */
+    /* Alone we stay where the caller put us: its terminal's ^C is for us, and we make it a stop. */
+    if (!run->is_standalone)
+        (void)setsid(); /* refused when we lead a session already */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         return err_sys(err, errno, "become subreaper");
     run->launch.nice = getpriority(PRIO_PROCESS, 0);
