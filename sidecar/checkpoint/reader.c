@@ -212,7 +212,7 @@ static bool is_equal_stat(const struct stat *a, const struct stat *b)
  */
 static void make_stores_visible(int fd, const struct stat *st, int64_t now_ns)
 {
-    int64_t age_ns = now_ns - scan_facts(st, now_ns).mtime_ns;
+    int64_t age_ns = now_ns - scan_facts(st, now_ns, 0).mtime_ns;
     if (age_ns < UNWRITTEN_NS)
         (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
@@ -242,7 +242,7 @@ static bool read_once(struct reader *r, size_t at, int fd, bool with_holes,
         return false;
     if (with_holes)
         find_holes(fd, &st, &holes);
-    struct item facts = scan_facts(&st, now_ns);
+    struct item facts = scan_facts(&st, now_ns, r->doubt_ns);
     facts.has_quick = true;
     struct tree_entry entry = scan_entry(&st, TREE_FILE);
     entry.path = buf_view(&path);

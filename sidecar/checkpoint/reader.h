@@ -17,12 +17,17 @@ struct reader {
     const struct pack_set *leave; /* chunks in these packs are not reused; or NULL */
     const struct quick_seed *seed;
     struct deadline until;
+    int64_t doubt_ns; /* see scan_facts: READER_FLIGHT_NS while somebody may be writing */
     reader_put_fn *put;
     void *put_arg;
     uint64_t read_bytes; /* counted */
     uint8_t *buffer;     /* READER_BUFFER bytes, borrowed */
 };
 #define READER_BUFFER (2 * CHUNK_MAX)
+
+/* A write sets the times first and may then take this long to bring its bytes: a file that changed
+ * this recently is read again when nobody can be in the middle of a write any more. */
+#define READER_FLIGHT_NS (INT64_C(10) * 1000 * 1000 * 1000)
 
 enum reader_outcome {
     READER_STEADY, /* it did not change meanwhile */

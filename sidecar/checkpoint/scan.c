@@ -13,8 +13,6 @@
 #include <sys/xattr.h>
 #include <time.h>
 
-/* Times of files move with the kernel's tick: 10 ms at worst. Twice that. */
-#define TICK_NS      (20 * NS_PER_MS)
 #define NS_PER_S     INT64_C(1000000000)
 #define DIR_HOW      (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define XATTRS_BYTES ((size_t)65536) /* of a list of names: the kernel's XATTR_LIST_MAX */
@@ -50,14 +48,14 @@ static int64_t to_ns(struct timespec t)
     return is_far ? INT64_MAX : ns;
 }
 
-struct item scan_facts(const struct stat *st, int64_t at_ns)
+struct item scan_facts(const struct stat *st, int64_t at_ns, int64_t doubt_ns)
 {
     struct item item = { .ino = st->st_ino,
                          .dev = st->st_dev,
                          .mtime_ns = to_ns(st->st_mtim),
                          .ctime_ns = to_ns(st->st_ctim),
                          .size = (uint64_t)st->st_size };
-    item.is_racy = item.ctime_ns > at_ns - TICK_NS || item.ctime_ns == INT64_MAX;
+    item.is_racy = item.ctime_ns > at_ns - doubt_ns || item.ctime_ns == INT64_MAX;
     return item;
 }
 
@@ -345,7 +343,7 @@ static void visit_file(struct walk *w, const struct stat *st)
         (void)catalog_copy(c, w->spec->before, old);
         return;
     }
-    struct item facts = scan_facts(st, w->at_ns);
+    struct item facts = scan_facts(st, w->at_ns, SCAN_TICK_NS);
     struct tree_entry entry = scan_entry(st, TREE_FILE);
     entry.path = buf_view(&w->path);
     entry.size = (uint64_t)st->st_size;
@@ -366,7 +364,7 @@ static bool visit_symlink(struct walk *w, int dir_fd, const char *name, const st
         return true;
     if (len < 0)
         return err_sys(err, errno, "read link \"%s\"", scan_show(buf_view(&w->path), shown));
-    struct item facts = scan_facts(st, w->at_ns);
+    struct item facts = scan_facts(st, w->at_ns, SCAN_TICK_NS);
     struct tree_entry entry = scan_entry(st, TREE_SYMLINK);
     entry.mode = 0777;
     entry.path = buf_view(&w->path);
@@ -390,7 +388,7 @@ static bool visit_dir(struct walk *w, struct fd fd, const struct stat *st, struc
         at = catalog_copy(&w->out->catalog, w->spec->before, old);
     } else {
         CLEANUP(buf_fini) struct buf xattrs = { 0 };
-        struct item facts = scan_facts(st, w->at_ns);
+        struct item facts = scan_facts(st, w->at_ns, SCAN_TICK_NS);
         struct tree_entry entry = scan_entry(st, TREE_DIR);
         if (!scan_xattrs(fd.raw, path, &xattrs, err)) {
             fd_closep(&fd);

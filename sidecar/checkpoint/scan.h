@@ -40,8 +40,12 @@ MUST_USE bool scan_xattrs(int fd, struct view path, struct buf *out, struct err 
 /** The wall clock as files' times see it, in ns: read it before the stat. */
 int64_t scan_clock_ns(void);
 
-/** What stat says, as facts of an item. */
-struct item scan_facts(const struct stat *st, int64_t at_ns);
+/* Times of files move with the kernel's tick: 10 ms at worst. Twice that. */
+#define SCAN_TICK_NS (INT64_C(20) * 1000 * 1000)
+
+/** What stat says, as facts of an item. A change in the last `doubt_ns` before `at_ns` makes it
+ * racy: what happens next may leave the same times. */
+struct item scan_facts(const struct stat *st, int64_t at_ns, int64_t doubt_ns);
 
 /** The part of an entry that stat says; path and content are left empty. */
 struct tree_entry scan_entry(const struct stat *st, enum tree_type type);
