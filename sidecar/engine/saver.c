@@ -157,13 +157,13 @@ static void committed(struct saver *s)
 {
     bool was_once = s->is_once_at_work;
     s->is_once_at_work = false;
-    s->phase = PHASE_IDLE;
     s->failures = 0;
     s->cut = s->began;
     s->has_cut = true;
     if (s->result.is_changed)
         saver_adopt(s, s->result.id, s->result.sequence);
     if (s->is_stopped) {
+        s->phase = PHASE_IDLE;
         s->events.on_idle(s->events.arg);
         return;
     }
@@ -171,6 +171,7 @@ static void committed(struct saver *s)
     if (s->result.is_changed)
         s->events.on_committed(s->events.arg, &s->result, was_once);
     wishes_commit(&s->wishes, &(struct wish_result){ s->head, s->sequence });
+    s->phase = PHASE_IDLE; /* not before all are told: one that is may ask again at once */
     if (was_once)
         once_ended(s, NULL);
     begin_if_wanted(s);

@@ -197,6 +197,28 @@ Test(saver, wishes_during_a_scan_share_the_next_checkpoint, .timeout = 10)
     end(&s);
 }
 
+/* Wishes 1 and 2 share a checkpoint; 1 asks again as soon as it is answered, before 2 is. */
+static void on_wish_again(void *arg, const struct wish_result *result, const struct err *err)
+{
+    struct scene *s = arg;
+    wish(s, 3);
+    on_wish(arg, result, err);
+}
+static void wish_again(struct scene *s)
+{
+    s->wishes[1] = (struct wish){ .done = on_wish_again, .arg = s };
+    saver_wish(s->saver, &s->wishes[1]);
+    wish(s, 2);
+}
+Test(saver, wish_made_inside_an_answer_waits_for_the_next_checkpoint, .timeout = 10)
+{
+    struct scene s = { .script[0].during = wish_again };
+    wish(begin(&s), 0);
+    run_until(&s, 4);
+    cr_assert(s.takes == 3 && s.wish_ok == 4 && s.wish_sequence == 3);
+    end(&s);
+}
+
 Test(saver, unchanged_state_is_granted_only_with_a_proof, .timeout = 10)
 {
     struct scene s = { .script[0].is_unchanged = true };
