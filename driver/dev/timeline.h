@@ -1,8 +1,8 @@
 /* timeline.h - what happened when, as lines for people or for scripts.
  *
  * Times count from timeline_open on the boot clock. Text lines: `12.034s node-1 text`. With json
- * one object a line: t_ms, wall_ms, node, event, text, and epoch and checkpoint where they are known.
- * Control characters of tasks never reach the terminal. */
+ * one object a line: t_ms, wall_ms, node, event, text, and epoch and checkpoint where they are
+ * known. Control characters of tasks never reach the terminal. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
