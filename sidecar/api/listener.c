@@ -6,9 +6,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define BACKLOG 128 /* connects of a burst; one too many is EAGAIN to a client that has a timeout \
-                     */
-
 static bool address(const char *path, struct sockaddr_un *out, struct err *err)
 {
     size_t len = strlen(path);
@@ -79,7 +76,7 @@ bool listener_open(const char *path, struct fd *out, struct err *err)
                    ? err_set(err, ERR_CONFLICT, "listen at \"%s\": another process does", path)
                    : err_sys(err, why, "listen at \"%s\"", path);
     }
-    if (chmod(path, 0666) != 0 || listen(fd.raw, BACKLOG) != 0) {
+    if (chmod(path, 0666) != 0 || listen(fd.raw, SOMAXCONN) != 0) {
         int why = errno;
         fd_closep(&fd);
         (void)unlink(path);

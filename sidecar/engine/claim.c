@@ -2,8 +2,12 @@
 
 #include "common/base/own.h"
 #include "common/base/text.h"
+#include "sidecar/checkpoint/checkpoint.h"
 
+#include <assert.h>
 #include <stdio.h>
+
+#define LOOK_TRY_MS 30000 /* listing the packs of one agent */
 
 static bool open_stores(struct claim *claim, const struct sidecar_config *c, struct err *err)
 {
@@ -30,12 +34,54 @@ static bool digest(struct claim *claim, const struct sidecar_config *c, struct e
     return true;
 }
 
-bool claim_open(struct claim *claim, const struct claim_spec *spec, struct err *err)
+bool claim_open(struct claim *claim, const struct sidecar_config *config, struct err *err)
+{
+    return open_stores(claim, config, err) && digest(claim, config, err) &&
+           keyring_open(config->state.key_file, true, &claim->keyring, err);
+}
+
+static bool note_sequence(void *arg, const struct pack_info *info, struct err *err)
+{
+    int64_t *highest = arg;
+    struct pack_id id;
+    struct err foreign; /* what is no pack of ours says nothing */
+    (void)err;
+    if (pack_id_parse(view_str(info->pack), &id, &foreign) && (int64_t)id.sequence > *highest)
+        *highest = (int64_t)id.sequence;
+    return true;
+}
+
+static void look_job(void *arg)
+{
+    struct claim *claim = arg;
+    struct claim_look *look = &claim->look;
+    struct deadline until = deadline_after(boot_now(), LOOK_TRY_MS, 0);
+    look->is_ok = claim->packs == NULL ||
+                  store_pack_list(claim->packs, look->name, until, note_sequence,
+                                  &look->min_sequence, &look->err) ||
+                  err_wrap(&look->err, "list packs");
+}
+
+static void on_look_done(void *arg)
+{
+    struct claim_look *look = &((struct claim *)arg)->look;
+    look->is_busy = false;
+    look->on_looked(look->arg, look->is_ok ? NULL : &look->err);
+}
+
+void claim_look(struct claim *claim, struct loop *loop, const char *name,
+                claim_looked_fn *on_looked, void *arg)
+{
+    assert(!claim->look.is_busy);
+    claim->look = (struct claim_look){
+        .is_busy = true, .name = name, .on_looked = on_looked, .arg = arg
+    };
+    loop_work(loop, look_job, on_look_done, claim);
+}
+
+bool claim_make_lease(struct claim *claim, const struct claim_lease *spec, struct err *err)
 {
     const struct sidecar_config *c = spec->config;
-    if (!open_stores(claim, c, err) || !digest(claim, c, err) ||
-        !keyring_open(c->state.key_file, true, &claim->keyring, err))
-        return false;
     struct record_holder who = { 0 };
     (void)snprintf(who.alloc_id, sizeof who.alloc_id, "%s", c->alloc_id);
     (void)snprintf(who.node, sizeof who.node, "%s", spec->node);
@@ -44,6 +90,7 @@ bool claim_open(struct claim *claim, const struct claim_spec *spec, struct err *
         .name = c->name,
         .ttl_ms = c->lease.ttl_ms,
         .margin_ms = c->lease.margin_ms,
+        .min_sequence = claim->look.min_sequence,
         .who = &who,
         .config_digest = claim->config_digest,
         .store = claim->records,
@@ -57,6 +104,7 @@ bool claim_open(struct claim *claim, const struct claim_spec *spec, struct err *
 
 void claim_close(struct claim *claim)
 {
+    assert(!claim->look.is_busy);
     lease_free(claim->lease);
     keyring_close(claim->keyring);
     store_close(claim->packs);

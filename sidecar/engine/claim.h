@@ -1,21 +1,43 @@
 /* claim.h - what a configuration claims: the stores, the key file, and a lease over them.
  *
- * Opened once, when the shim has said hello; what a person got wrong is found here. Loop thread;
- * reads a small file. */
+ * Opened once, when the shim has said hello; what a person got wrong is found here. Then the packs
+ * are looked at, then the lease is made. Loop thread; opening reads a small file. */
 #pragma once
 #include "sidecar/config/config.h"
 #include "sidecar/crypto/keyring.h"
 #include "sidecar/lease/lease.h"
 #include "sidecar/store/store.h"
 
+typedef void claim_looked_fn(void *arg, const struct err *err); /* NULL: looked */
+
+struct claim_look { /* the worker's while is_busy */
+    bool is_busy, is_ok;
+    const char *name;
+    int64_t min_sequence; /* the highest sequence of any pack of this agent; 0: there are none */
+    struct err err;
+    claim_looked_fn *on_looked;
+    void *arg;
+};
+
 struct claim {                     /* zeroed is closed */
     struct store *records, *packs; /* packs NULL: the agent has no state */
     struct keyring *keyring;
-    struct lease *lease; /* not started */
     char config_digest[2 * CRYPTO_HASH_BYTES + 1];
+    struct claim_look look;
+    struct lease *lease; /* NULL until it is made; not started then */
 };
 
-struct claim_spec {
+/** Opens stores and key file; after a failure claim_close is still due. Errors: INVALID a store
+ * that cannot hold what it should, a name; those of keyring_open. */
+MUST_USE bool claim_open(struct claim *claim, const struct sidecar_config *config, struct err *err);
+
+/** Learns on a worker what the packs prove (look.min_sequence), before anything is asked of the
+ *  register: one that is behind them was emptied or put back to an old state (G4). `on_looked` runs
+ *  once, not inside; its kinds: UNAVAILABLE. May be repeated. */
+void claim_look(struct claim *claim, struct loop *loop, const char *name,
+                claim_looked_fn *on_looked, void *arg);
+
+struct claim_lease {
     struct loop *loop;
     const struct clock *clock;
     const struct sidecar_config *config;
@@ -24,8 +46,8 @@ struct claim_spec {
     struct lease_events events;
 };
 
-/** Opens all of it; after a failure claim_close is still due. Errors: INVALID a store that cannot
- *  hold what it should, a name, a ttl; those of keyring_open. */
-MUST_USE bool claim_open(struct claim *claim, const struct claim_spec *spec, struct err *err);
-/** The lease must have stopped. */
+/** Makes the lease, after claim_look. Errors: INVALID a ttl or margin. */
+MUST_USE bool claim_make_lease(struct claim *claim, const struct claim_lease *spec,
+                               struct err *err);
+/** The lease must have stopped, and nobody looks (asserted). */
 void claim_close(struct claim *claim);

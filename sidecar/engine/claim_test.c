@@ -41,12 +41,12 @@ static enum err_kind open_with(const char *name, const char *lease, const char *
                             "  store = \"%s\"\n  key_file = \"%s/key\"\n}\n",
                             name, lease, state, root);
     cr_assert(config_load("test", view_str(text), NULL, &config, &err), "%s", err.msg);
-    const struct claim_spec spec = { .loop = loop,
-                                     .clock = &clock_system,
-                                     .config = config,
-                                     .node = "n",
-                                     .shim = { arm, fence, NULL } };
-    bool ok = claim_open(&claim, &spec, &err);
+    const struct claim_lease spec = { .loop = loop,
+                                      .clock = &clock_system,
+                                      .config = config,
+                                      .node = "n",
+                                      .shim = { arm, fence, NULL } };
+    bool ok = claim_open(&claim, config, &err) && claim_make_lease(&claim, &spec, &err);
     cr_assert_eq(ok, claim.lease != NULL);
     if (ok)
         cr_assert(claim.packs != NULL && strlen(claim.config_digest) == 64);
@@ -76,4 +76,58 @@ Test(claim, key_file_that_others_can_read_is_denied)
     cr_assert_eq(open_with("a", "mem:", "mem:"), ERR_NONE);
     cr_assert_eq(chmod(key, 0644), 0);
     cr_assert_eq(open_with("a", "mem:", "mem:"), ERR_DENIED);
+}
+
+static void put_pack(struct store *store, const char *name)
+{
+    struct pack_writer *writer = NULL;
+    struct err err;
+    struct deadline until = deadline_after(boot_now(), 5000, 0);
+    cr_assert(store_pack_create(store, "a", name, until, &writer, &err) &&
+                  pack_put(writer, view_str("x"), until, &err) && pack_commit(&writer, until, &err),
+              "%s", err.msg);
+}
+
+struct looking {
+    struct loop *loop;
+    struct claim claim;
+    enum err_kind kind;
+};
+static void on_looked(void *arg, const struct err *err)
+{
+    struct looking *l = arg;
+    l->kind = err != NULL ? err->kind : ERR_NONE;
+    loop_quit(l->loop);
+}
+static int64_t look(struct looking *l)
+{
+    l->loop = loop_new();
+    claim_look(&l->claim, l->loop, "a", on_looked, l);
+    loop_run(l->loop);
+    loop_free(l->loop);
+    return l->claim.look.min_sequence;
+}
+
+Test(claim, highest_pack_is_found_and_foreign_names_say_nothing)
+{
+    struct looking l = { 0 };
+    struct err err;
+    cr_assert(look(&l) == 0 && l.kind == ERR_NONE, "no packs at all");
+    cr_assert(store_open("mem:", &l.claim.packs, &err));
+    cr_assert(look(&l) == 0 && l.kind == ERR_NONE);
+    put_pack(l.claim.packs, "00000003-0123456789abcdef");
+    put_pack(l.claim.packs, "00000012-0123456789abcdef");
+    put_pack(l.claim.packs, "99999999-notours");
+    cr_assert(look(&l) == 12 && l.kind == ERR_NONE);
+    claim_close(&l.claim);
+}
+
+Test(claim, store_that_does_not_answer_is_unavailable)
+{
+    struct looking l = { 0 };
+    struct err err;
+    cr_assert(store_open("file:///no/where", &l.claim.packs, &err));
+    (void)look(&l);
+    cr_assert_eq(l.kind, ERR_UNAVAILABLE);
+    claim_close(&l.claim);
 }

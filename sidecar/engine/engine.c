@@ -65,9 +65,15 @@ static void fail(struct engine *e, const struct err *why)
     feed(e, LIFE_ON_FAIL);
 }
 
-static void try_again(struct engine *e)
+/* Before the gate: no answer is told and asked for again, everything else ends the start. */
+static void not_yet(struct engine *e, enum health_source source, const struct err *err)
 {
     struct boot now = clock_boot(e->clock);
+    if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_CONFLICT) {
+        fail(e, err);
+        return;
+    }
+    news_trouble(&e->news, source, err);
     loop_timer_arm(e->retry, boot_add_ms(now, backoff_ms(again_after, ++e->again, now.ns / 1000)));
 }
 
@@ -132,9 +138,11 @@ static void on_pulse(void *arg)
     loop_timer_arm(e->pulse, boot_add_ms(clock_boot(e->clock), e->config->lease.ttl_ms / 4));
 }
 
-static void do_acquire(struct engine *e)
+static void check_idle(struct engine *e);
+
+static void start_lease(struct engine *e)
 {
-    const struct claim_spec spec = {
+    const struct claim_lease spec = {
         .loop = e->loop,
         .clock = e->clock,
         .config = e->config,
@@ -143,18 +151,39 @@ static void do_acquire(struct engine *e)
         .events = { on_waiting, on_held, on_lost, e },
     };
     struct err err;
-    if (!claim_open(&e->claim, &spec, &err)) {
+    news_clear(&e->news, HEALTH_STORE);
+    e->again = 0;
+    if (claim_make_lease(&e->claim, &spec, &err))
+        lease_start(e->claim.lease);
+    else
         fail(e, &err);
-        return;
-    }
-    lease_start(e->claim.lease);
+}
+
+static void on_looked(void *arg, const struct err *err)
+{
+    struct engine *e = arg;
+    if (e->phase != LIFE_LEASING)
+        check_idle(e);
+    else if (err != NULL)
+        not_yet(e, HEALTH_STORE, err);
+    else
+        start_lease(e);
+}
+
+static void do_acquire(struct engine *e)
+{
+    struct err err;
+    if (claim_open(&e->claim, e->config, &err))
+        claim_look(&e->claim, e->loop, e->config->name, on_looked, e);
+    else
+        fail(e, &err);
 }
 
 /* The state */
 
 static void check_idle(struct engine *e)
 {
-    if (!e->is_state_idle)
+    if (!e->is_state_idle || e->claim.look.is_busy)
         return;
     if (e->phase == LIFE_ABORTING)
         feed(e, LIFE_ON_IDLE);
@@ -162,22 +191,12 @@ static void check_idle(struct engine *e)
         feed(e, LIFE_ON_STOPPED);
 }
 
-static void open_failed(struct engine *e, const struct err *err)
-{
-    if (err->kind != ERR_UNAVAILABLE) {
-        fail(e, err);
-        return;
-    }
-    news_trouble(&e->news, HEALTH_RESTORE, err);
-    try_again(e);
-}
-
 static void on_opened(void *arg, enum local_found found, const struct restore_report *report,
                       const struct err *err)
 {
     struct engine *e = arg;
     if (err != NULL) {
-        open_failed(e, err);
+        not_yet(e, HEALTH_RESTORE, err);
         return;
     }
     news_clear(&e->news, HEALTH_RESTORE);
@@ -298,18 +317,15 @@ static void do_open(struct engine *e)
         port_gate(e->port, e->epoch, e->state != NULL ? state_borrow_head(e->state) : "");
         return;
     }
-    if (err.kind != ERR_CONFLICT && err.kind != ERR_UNAVAILABLE) {
-        fail(e, &err);
-        return;
-    }
-    news_trouble(&e->news, HEALTH_GATE, &err);
-    try_again(e);
+    not_yet(e, HEALTH_GATE, &err);
 }
 
 static void on_retry(void *arg)
 {
     struct engine *e = arg;
-    if (e->phase == LIFE_RESTORING)
+    if (e->phase == LIFE_LEASING)
+        claim_look(&e->claim, e->loop, e->config->name, on_looked, e);
+    else if (e->phase == LIFE_RESTORING)
         state_open(e->state);
     else if (e->phase == LIFE_OPENING)
         do_open(e);
@@ -566,35 +582,18 @@ void engine_forget(struct engine *e, struct wish *wish)
         (void)saver_forget(state_borrow_saver(e->state), wish);
 }
 
-static void status_of_state(const struct engine *e, struct engine_status *out)
-{
-    const struct saver *saver = state_borrow_saver(e->state);
-    struct boot now = clock_boot(e->clock), cut;
-    const char *id = saver_borrow_head(saver, &out->sequence);
-    out->has_checkpoint = id[0] != '\0';
-    (void)snprintf(out->checkpoint_id, sizeof out->checkpoint_id, "%s", id);
-    if (saver_last_cut(saver, &cut))
-        out->age_ms = boot_diff_ms(now, cut);
-    if (e->agent_pid != 0)
-        out->rpo_ms = out->age_ms >= 0 ? out->age_ms : boot_diff_ms(now, e->opened_at);
-}
-
 void engine_status(const struct engine *e, struct engine_status *out)
 {
-    *out = (struct engine_status){
-        .name = e->config->name,
+    const struct status_parts parts = {
+        .config = e->config,
         .node = e->node,
-        .state = e->phase,
-        .holder = e->phase == LIFE_LEASING ? e->news.holder : "",
-        .holder_epoch = e->phase == LIFE_LEASING ? e->news.holder_epoch : 0,
-        .age_ms = -1,
+        .phase = e->phase,
+        .lease = e->claim.lease,
+        .state = e->state,
+        .news = &e->news,
         .agent_pid = e->agent_pid,
-        .degraded = health_why(&e->news.health),
+        .now = clock_boot(e->clock),
+        .opened_at = e->opened_at,
     };
-    if (e->claim.lease != NULL) {
-        out->epoch = lease_epoch(e->claim.lease);
-        out->lease_left_ms = lease_left_ms(e->claim.lease);
-    }
-    if (e->state != NULL)
-        status_of_state(e, out);
+    status_fill(&parts, out);
 }

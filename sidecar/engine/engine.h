@@ -8,8 +8,7 @@
 #include "common/base/time.h"
 #include "common/loop/loop.h"
 #include "sidecar/config/config.h"
-#include "sidecar/checkpoint/checkpoint.h"
-#include "sidecar/engine/life.h"
+#include "sidecar/engine/status.h"
 #include "sidecar/engine/wishes.h"
 #include "sidecar/observe/observe.h"
 
@@ -48,22 +47,6 @@ void engine_free(struct engine *engine);
 MUST_USE bool engine_wish(struct engine *engine, struct wish *wish, struct err *err);
 /** Forgets a wish that is not done yet: `done` does not run. The checkpoint goes on. */
 void engine_forget(struct engine *engine, struct wish *wish);
-
-struct engine_status {
-    const char *name, *node; /* lent by the configuration */
-    enum life_state state;
-    int64_t epoch;         /* 0 when not held */
-    int64_t lease_left_ms; /* until the acknowledged deadline */
-    const char *holder;    /* standby: the node that is waited for; lent until the next turn */
-    int64_t holder_epoch;
-    bool has_checkpoint;
-    char checkpoint_id[PACK_ID_TEXT];
-    int64_t sequence;
-    int64_t age_ms; /* since the newest committed checkpoint was cut by this life; -1 unknown */
-    int64_t rpo_ms; /* what would be lost now, at most; 0 while the agent does not run */
-    uint32_t agent_pid;
-    const char *degraded; /* why; "" when not; lent until the next turn */
-};
 
 /** What the engine knows now. */
 void engine_status(const struct engine *engine, struct engine_status *out);

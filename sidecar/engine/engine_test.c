@@ -228,6 +228,7 @@ static bool is_over(const struct life *l) { return l->ends > 0; }
 static bool is_wished(const struct life *l) { return l->wish_ok + l->wish_failed > 0; }
 static bool is_standby(const struct life *l) { return told(l, "standby: ") > 0; }
 
+static bool is_degraded(const struct life *l) { return told(l, "degraded: ") > 0; }
 static bool is_gate_told(const struct life *l) { return told(l, "gate open") > 0; }
 
 static void put_file(const struct life *l, const char *name, const char *text)
@@ -545,6 +546,41 @@ Test(engine, store_that_cannot_be_understood_fails_the_start)
     life_start(&l, loop);
     UNTIL(&l, is_over);
     cr_assert(l.end_kind == ERR_INVALID && l.done_kind == ERR_INVALID && !l.is_fenced);
+    life_end(&l);
+    loop_free(loop);
+}
+
+Test(engine, emptied_register_over_packs_is_no_first_start)
+{
+    struct loop *loop = loop_new();
+    struct life l = { 0 };
+    life_begin(&l, loop, "a");
+    UNTIL(&l, is_running);
+    put_file(&l, "x", "made by a");
+    stop(&l);
+    life_end(&l);
+    CLEANUP(str_freep) char *record = str_format("%s/store/agents/test%%2Fagent/record", root);
+    cr_assert_eq(unlink(record), 0);
+    life_begin(&l, loop, "b");
+    UNTIL(&l, is_over);
+    cr_assert(l.gates == 0 && l.end_kind == ERR_CORRUPT && told(&l, "failed: ") > 0);
+    cr_assert_neq(access(record, F_OK), 0, "no record is written over them");
+    life_end(&l);
+    loop_free(loop);
+}
+
+Test(engine, standby_without_a_store_waits_and_can_be_stopped)
+{
+    struct loop *loop = loop_new();
+    struct life l = { 0 };
+    CLEANUP(str_freep) char *store = str_format("%s/store", root);
+    CLEANUP(str_freep) char *away = str_format("%s/away", root);
+    cr_assert_eq(rename(store, away), 0);
+    life_begin(&l, loop, "a");
+    UNTIL(&l, is_degraded);
+    cr_assert_eq(phase(&l), LIFE_LEASING);
+    stop(&l);
+    cr_assert(l.end_kind == ERR_NONE && l.gates == 0 && access(store, F_OK) != 0);
     life_end(&l);
     loop_free(loop);
 }

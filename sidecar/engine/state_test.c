@@ -105,13 +105,14 @@ static bool make(struct scene *s, const char *exclude, struct err *err)
     s->loop = loop_new();
     s->shim.raw = ends[0];
     s->port = port_new(s->loop, (struct fd){ ends[1] }, &(struct port_events){ 0 });
-    const struct claim_spec claim = { .loop = s->loop,
-                                      .clock = &clock_system,
-                                      .config = s->config,
-                                      .node = "n",
-                                      .shim = { on_arm, on_fence, s },
-                                      .events = { on_waiting, on_held, on_lost, s } };
-    cr_assert(claim_open(&s->claim, &claim, err), "%s", err->msg);
+    const struct claim_lease lease = { .loop = s->loop,
+                                       .clock = &clock_system,
+                                       .config = s->config,
+                                       .node = "n",
+                                       .shim = { on_arm, on_fence, s },
+                                       .events = { on_waiting, on_held, on_lost, s } };
+    cr_assert(claim_open(&s->claim, s->config, err) && claim_make_lease(&s->claim, &lease, err),
+              "%s", err->msg);
     lease_start(s->claim.lease);
     loop_run(s->loop);
     cr_assert(s->is_held);
