@@ -82,6 +82,7 @@ struct machine {
     struct store_version version;
     struct boot first_seen;  /* when this version was first received */
     int64_t top_epoch;       /* highest ever seen */
+    int64_t top_sequence;    /* of a head, highest ever seen */
     int64_t rtt_ms;          /* of the last read */
     bool is_told, is_silent; /* on_waiting: this holder; that the store does not answer */
     /* the call under way */

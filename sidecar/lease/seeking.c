@@ -63,7 +63,10 @@ static bool check_history(struct machine *m, const struct input *in, const struc
         return refuse(m, in, "epoch", epoch, floor);
     if (sequence + (record != NULL) < m->spec.min_sequence)
         return refuse(m, in, "checkpoint", sequence, m->spec.min_sequence);
+    if (sequence < m->top_sequence)
+        return refuse(m, in, "checkpoint", sequence, m->top_sequence);
     m->top_epoch = epoch;
+    m->top_sequence = sequence;
     return true;
 }
 

@@ -215,6 +215,25 @@ Test(seeking, record_that_went_back_is_refused)
     cr_assert_eq(r.m.why.kind, ERR_CORRUPT);
 }
 
+/* A standby may have started long before: what it has read since then counts, not what it was told
+ * of the packs at its start. */
+Test(seeking, head_that_went_back_while_waiting_is_refused)
+{
+    struct rig r = rig_new();
+    struct record other = rig_other(6, false);
+    other.has_head = true;
+    other.head.sequence = 40;
+    rig_start(&r);
+    (void)rig_next_version(&r);
+    rig_read(&r, &other);
+    other.head.sequence = 12; /* the register was put back: same epoch, older head */
+    (void)rig_next_version(&r);
+    rig_read(&r, &other);
+    (void)rig_must(&r, ACT_LOST);
+    cr_assert_null(rig_did(&r, ACT_WRITE));
+    cr_assert_eq(r.m.why.kind, ERR_CORRUPT);
+}
+
 /* Brings a machine to a create whose reply is lost. */
 static struct rig create_unknown(void)
 {
