@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #define PROCS_MAX  4
-#define EVENTS_MAX 256
+#define EVENTS_MAX 1024
 #define SEEDS      1500
 #define TTL_MS     1000
 #define MARGIN_MS  200
@@ -286,7 +286,9 @@ static void arm(struct world *w, int proc, const struct machine_action *a)
         p->shim.epoch = a->epoch;
         p->shim.deadline = a->until;
     }
-    struct event *e = post(w, proc, ACK, 50000 + below(w, 300000));
+    /* A shim that is stopped for a while answers late, though it has accepted. */
+    int64_t pause_ms = chance(w, 3) ? below(w, 1500) : 0;
+    struct event *e = post(w, proc, ACK, 50000 + below(w, 300000) + pause_ms * NS_PER_MS);
     e->action = *a;
     e->is_reply_lost = !accepted;
 }
