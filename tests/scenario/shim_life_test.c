@@ -26,6 +26,7 @@ Test(shim_life, a_plain_task_runs_ends_and_is_recorded)
 {
     struct rig rig;
     rig_init(&rig, "echo hello; exit 7");
+    rig_add_cgroup(&rig);
     rig_start(&rig);
     struct shim_msg state = rig_phase(&rig, SHIM_PHASE_RUNNING);
     cr_expect_gt(state.state.agent_pid, 0);
@@ -39,6 +40,7 @@ Test(shim_life, a_plain_task_runs_ends_and_is_recorded)
     cr_expect_geq(rec.ended.ns, rec.started.ns);
     cr_expect(rig_record(&rig, &disk)); /* durable before it is told */
     cr_expect_eq(disk.exit_code, 7);
+    cr_expect_eq(access(rig.cgroup, F_OK), -1); /* made by the shim, removed by it */
     cr_expect_eq(rig_shim_status(&rig), 0);
     rig_fini(&rig);
 }
@@ -356,7 +358,7 @@ Test(shim_life, the_environment_is_not_kept)
 {
     struct rig rig;
     char canary[64], whole[96];
-    rig_init(&rig, "echo up; exec sleep 60");
+    rig_init(&rig, "echo up; while :; do sleep 0.01; done"); /* not in the middle of an exec */
     (void)snprintf(canary, sizeof(canary), "can%s-%d", "ary", getpid());
     (void)snprintf(whole, sizeof(whole), "SECRET=%s", canary);
     rig.agent_envp[1] = whole;
