@@ -86,7 +86,7 @@ struct machine {
     int64_t rtt_ms;          /* of the last read */
     bool is_told, is_silent; /* on_waiting: this holder; that the store does not answer */
     /* the call under way */
-    enum { CALL_NONE, CALL_READ, CALL_WRITE } call;
+    enum machine_call { CALL_NONE, CALL_READ, CALL_WRITE } call;
     uint64_t call_seq;
     struct boot call_sent;
     bool is_watching;  /* READ: it waits in the store, so it measures no round trip */

@@ -67,10 +67,10 @@ void step_lose(struct machine *m, const struct input *in, const struct err *why)
         step_stop(m, in);
 }
 
-static void begin_call(struct machine *m, const struct input *in, int kind)
+static void begin_call(struct machine *m, const struct input *in, enum machine_call call)
 {
     assert(m->call == CALL_NONE);
-    m->call = kind;
+    m->call = call;
     m->call_seq++;
     m->call_sent = in->now;
     m->is_watching = false;
