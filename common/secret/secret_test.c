@@ -178,6 +178,7 @@ Test(secret, buffer_is_emptied_and_empty_secret_is_legal)
     struct buf buf = { 0 };
     buf_put_str(&buf, "A=1");
     CLEANUP(secret_freep) struct secret *s = secret_take_buf(&buf);
+    cr_assert_not_null(s);
     cr_assert_eq(buf.len, 0);
     cr_assert_null(buf.data);
     CLEANUP(secret_freep) struct secret *empty = secret_take_bytes(NULL, 0);

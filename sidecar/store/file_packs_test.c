@@ -101,6 +101,7 @@ Test(file_packs, commit_into_an_exchanged_store_is_unavailable)
     cr_assert_eq(rename(d.root, aside), 0);
     expect_kind(pack_commit(&w, soon(), &err), &err, ERR_UNAVAILABLE);
     CLEANUP(store_closep) struct store *fresh = disk_store(&d, &version);
+    cr_assert_not_null(fresh);
     cr_assert_eq(dir_remove_tree(d.root, &err), true);
     cr_assert_eq(rename(aside, d.root), 0);
     cr_assert_not(disk_has(&d, "agents/a/packs/p"));

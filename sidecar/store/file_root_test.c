@@ -87,6 +87,7 @@ Test(file_root, swapped_root_is_unavailable)
     CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
     cr_assert(dir_remove_tree(d.root, &err));
     CLEANUP(store_closep) struct store *other = disk_store(&d, &version);
+    cr_assert_not_null(other);
     expect_kind(store_read(store, "a", soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
     cr_assert_not_null(strstr(err.msg, "another store"), "%s", err.msg);
 }

@@ -61,6 +61,7 @@ Test(file, store_made_by_one_handle_is_open_to_others)
     struct err err = { 0 };
     CLEANUP(store_closep) struct store *first = disk_store(&d, &version);
     CLEANUP(store_closep) struct store *second = disk_open(&d, "?network=true");
+    cr_assert_neq(first, second);
     cr_assert(store_read(second, "a", soon(), &bytes, &again, &err), "%s", err.msg);
     cr_assert(store_version_is_equal(&version, &again));
     cr_assert(store_watch(second, "a", &again, deadline_after(boot_now(), 10, 0), &err));
@@ -73,6 +74,7 @@ Test(file, everything_is_private_to_its_owner)
     DISK(d);
     struct store_version version;
     CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    cr_assert_not_null(store);
     for (size_t i = 0; i < COUNT(paths); i++) {
         CLEANUP(str_freep) char *path = str_format("%s/%s", d.root, paths[i]);
         struct stat st;
