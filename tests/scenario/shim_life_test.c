@@ -26,7 +26,6 @@ Test(shim_life, a_plain_task_runs_ends_and_is_recorded)
 {
     struct rig rig;
     rig_init(&rig, "echo hello; exit 7");
-    rig_add_cgroup(&rig);
     rig_start(&rig);
     struct shim_msg state = rig_phase(&rig, SHIM_PHASE_RUNNING);
     cr_expect_gt(state.state.agent_pid, 0);
@@ -40,7 +39,6 @@ Test(shim_life, a_plain_task_runs_ends_and_is_recorded)
     cr_expect_geq(rec.ended.ns, rec.started.ns);
     cr_expect(rig_record(&rig, &disk)); /* durable before it is told */
     cr_expect_eq(disk.exit_code, 7);
-    cr_expect_eq(access(rig.cgroup, F_OK), -1); /* made by the shim, removed by it */
     cr_expect_eq(rig_shim_status(&rig), 0);
     rig_fini(&rig);
 }
@@ -464,5 +462,18 @@ Test(shim_life, without_privileges_another_user_cannot_be_had)
     struct exit_record rec = rig_exited(&rig, NULL);
     cr_expect_eq(rec.cause, EXIT_EXEC_FAILED);
     cr_expect_str_eq(rec.message, "set groups \"/bin/sh\": Operation not permitted");
+    rig_fini(&rig);
+}
+
+Test(shim_life, the_cgroup_that_it_made_is_removed_by_it)
+{
+    struct rig rig;
+    rig_init(&rig, "sleep 60 & exit 0");
+    rig_add_cgroup(&rig);
+    rig_start(&rig);
+    struct shim_msg state = rig_phase(&rig, SHIM_PHASE_RUNNING);
+    cr_expect(state.state.containment & SHIM_CONTAINED_CGROUP);
+    (void)rig_exited(&rig, NULL);
+    cr_expect_eq(access(rig.cgroup, F_OK), -1);
     rig_fini(&rig);
 }
