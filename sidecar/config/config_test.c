@@ -1,8 +1,11 @@
 #include "sidecar/config/config.h"
 
+#include "common/base/file.h"
 #include "common/base/own.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -300,6 +303,26 @@ Test(config, the_reference_names_every_option)
         cr_assert_not_null(strstr(reference, cell), "%s", cell);
     }
     cr_assert_not_null(strstr(reference, "`AGENT_SIDECAR_STATE_KEY_FILE`"));
+}
+
+/* With UPDATE_DOCS=1 in the environment the page is written instead. */
+Test(config, the_reference_page_is_what_the_table_says)
+{
+    CLEANUP(buf_fini) struct buf page = { 0 };
+    CLEANUP(buf_fini) struct buf wanted = { 0 };
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *root = str_copy(__FILE__);
+    *strstr(root, "sidecar/config/") = '\0';
+    CLEANUP(str_freep) char *file = str_format("%sdocs/sidecar-config.md", root);
+    buf_put_str(&page,
+                "# Configuration of the sidecar\n\n"
+                "`agent-sidecar run -config FILE`, made from `sidecar/config/options.def`; a "
+                "test compares.\n\n");
+    config_put_reference(&page);
+    if (getenv("UPDATE_DOCS"))
+        cr_assert(file_publish(AT_FDCWD, file, buf_view(&page), 0644, FILE_REPLACE, &err));
+    cr_assert(file_read(AT_FDCWD, file, 1 << 20, &wanted, &err), "%s", err.msg);
+    cr_assert(view_is_equal(buf_view(&page), buf_view(&wanted)), "run with UPDATE_DOCS=1");
 }
 
 /* Each prefix of a good text loads or fails with a place. */
