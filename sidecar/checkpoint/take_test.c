@@ -451,7 +451,6 @@ Test(take, full_disk_of_the_store_leaves_nothing_behind_and_heals)
     struct err err = { 0 };
     struct fixture g;
     CLEANUP(str_freep) char *small = str_format("%s/small", f.dir);
-    CLEANUP(str_freep) char *ballast = str_format("%s/ballast", small);
     CLEANUP(str_freep) char *url = str_format("file://%s/store?create=true", small);
     cr_assert_eq(mkdir(small, 0755), 0);
     if (mount("tmpfs", small, "tmpfs", 0, "size=4m") < 0)
