@@ -121,7 +121,9 @@ Test(handshake, does_not_use_a_directory_that_others_can_write)
     cr_assert_eq(mkdir(dir, 0700), 0);
     cr_assert_eq(chmod(dir, 0777), 0);
     cr_assert(handshake_listen(&one, &err), "%s", err.msg);
-    cr_assert_neq(strncmp(one.path, dir, strlen(dir)), 0);
+    char inside[sizeof(dir) + 1];
+    snprintf(inside, sizeof(inside), "%s/", dir);
+    cr_assert_neq(strncmp(one.path, inside, strlen(inside)), 0);
     cr_assert_str_eq(one.dir, "");
 }
 
