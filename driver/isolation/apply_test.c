@@ -127,6 +127,8 @@ Test(apply, own_mounts_share_nothing_with_the_host)
 Test(apply, without_privileges_each_refusal_has_its_stage)
 {
     struct isolation_subject subject = nobody();
+    subject.plan.nice = ISOLATION_NICE_KEEP;
+    subject.nice = getpriority(PRIO_PROCESS, 0);
     pid_t pid = fork();
     if (pid == 0) { /* as nobody, ask to be somebody else */
         if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
@@ -158,9 +160,11 @@ Test(apply, an_unprivileged_shim_may_stay_who_it_is)
     (void)nobody();
     pid_t pid = fork();
     if (pid == 0) {
-        struct isolation_subject subject = {
-            .plan = isolation_default(), .uid = 65534, .gid = 65533, .cwd = "/"
-        };
+        struct isolation_subject subject = { .plan = isolation_default(),
+                                             .uid = 65534,
+                                             .gid = 65533,
+                                             .cwd = "/",
+                                             .nice = getpriority(PRIO_PROCESS, 0) };
         if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
             prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
