@@ -1,5 +1,6 @@
 #include "sidecar/checkpoint/place.h"
 
+#include "common/base/dir.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
@@ -71,10 +72,11 @@ static bool split(const char *target, struct place *p, struct err *err)
     if (len == 0 || p->base[0] == '\0' || strcmp(p->base, ".") == 0 || strcmp(p->base, "..") == 0)
         return err_set(err, ERR_INVALID, "restore to \"%s\": not the name of a directory", target);
     CLEANUP(str_freep) char *parent = path_beside(p, ".");
-    p->parent = (struct fd){ open(parent, DIR_HOW) };
-    if (p->parent.raw < 0)
-        return err_sys(err, errno, "restore to \"%s\": open its parent", target);
-    return true;
+    if (dir_open(parent, &p->parent, err))
+        return true;
+    if (err->kind == ERR_NOT_FOUND) /* here that would mean the checkpoint */
+        return err_sys(err, ENOENT, "restore to \"%s\": open its parent", target);
+    return err_wrap(err, "restore to \"%s\"", target);
 }
 
 static bool check_target(struct place *p, bool is_new_only, struct err *err)

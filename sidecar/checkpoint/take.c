@@ -1,5 +1,6 @@
 #include "sidecar/checkpoint/take.h"
 
+#include "common/base/dir.h"
 #include "common/base/fd.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
@@ -84,14 +85,10 @@ static void choose_leaving(struct take *t)
     }
 }
 
+/* The agent may exchange what is beside its directory at any time, also while we come. */
 static bool open_root(const char *path, struct fd *out, struct err *err)
 {
-    *out = (struct fd){ open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-    if (out->raw >= 0)
-        return true;
-    if (errno == ENOENT)
-        return err_set(err, ERR_NOT_FOUND, "state directory \"%s\": not there", path);
-    return err_sys(err, errno, "open state directory \"%s\"", path);
+    return dir_open(path, out, err) || err_wrap(err, "state directory");
 }
 
 static bool scan_again(struct take *t, const struct catalog *before, const struct pack_set *leave,

@@ -604,3 +604,16 @@ static void run_database(const char *journal)
 
 Test(take, sqlite_with_a_wal_keeps_every_transaction) { run_database("wal"); }
 Test(take, sqlite_with_a_journal_keeps_every_transaction) { run_database("truncate"); }
+
+/* The agent's user owns the parent: what it puts in the place of its directory is not read. */
+Test(take, link_in_place_of_the_directory_is_not_followed)
+{
+    struct err err = { 0 };
+    struct checkpoint_result out = { 0 };
+    struct checkpoint_request request = { .reason = "test", .until = fixture_soon() };
+    CLEANUP(str_freep) char *aside = str_format("%s.aside", f.state);
+    fixture_open(&f, NULL, 0);
+    cr_assert(rename(f.state, aside) == 0 && symlink("/etc", f.state) == 0);
+    cr_assert_not(checkpoint_take(f.cp, &request, &out, &err));
+    cr_assert_eq(err.kind, ERR_INVALID, "%s", err.msg);
+}
