@@ -1,5 +1,6 @@
 #include "sidecar/engine/local.h"
 
+#include "common/base/dir.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
 
@@ -13,46 +14,60 @@ void local_init(struct local *l, const char *path)
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         len--;
-    *l = (struct local){ .path = str_copy_n(path, len), .lock = FD_NONE };
+    *l = (struct local){ .path = str_copy_n(path, len), .lock = FD_NONE, .parent = FD_NONE };
 }
 
 void local_fini(struct local *l)
 {
     fd_closep(&l->lock);
+    fd_closep(&l->parent);
     str_freep(&l->path);
 }
 
-static char *parent_of(const char *path)
+static bool split(struct local *l, char **out_parent, const char **out_base, struct err *err)
 {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return str_copy(".");
-    return slash == path ? str_copy("/") : str_copy_n(path, (size_t)(slash - path));
+    const char *slash = strrchr(l->path, '/');
+    *out_base = slash != NULL ? slash + 1 : l->path;
+    if (**out_base == '\0')
+        return err_set(err, ERR_INVALID, "state directory \"%s\": is the root", l->path);
+    *out_parent = str_format("%.*s.", (int)(*out_base - l->path), l->path);
+    return true;
+}
+
+/* The parent may belong to the agent's user, who may put links anywhere in it. */
+static bool open_parent(const char *parent, struct fd *out, struct err *err)
+{
+    if (dir_open(parent, out, err))
+        return true;
+    if (err->kind != ERR_NOT_FOUND)
+        return false;
+    return dir_make(parent, 0755, err) && dir_open(parent, out, err);
 }
 
 static bool lock_beside(struct local *l, struct err *err)
 {
+    CLEANUP(str_freep) char *parent = NULL;
+    CLEANUP(fd_closep) struct fd dir = FD_NONE;
+    const char *base;
     if (fd_is_open(l->lock))
         return true;
-    const char *slash = strrchr(l->path, '/');
-    const char *base = slash != NULL ? slash + 1 : l->path;
-    if (*base == '\0')
-        return err_set(err, ERR_INVALID, "state directory \"%s\": is the root", l->path);
-    CLEANUP(str_freep) char *parent = parent_of(l->path);
-    if (!dir_make(parent, 0755, err))
+    if (!split(l, &parent, &base, err) || !open_parent(parent, &dir, err))
         return false;
-    CLEANUP(str_freep) char *path = str_format("%s/.%s.lock", parent, base);
+    CLEANUP(str_freep) char *name = str_format(".%s.lock", base);
     const int how = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-    CLEANUP(fd_closep) struct fd lock = { open(path, how, 0600) };
+    CLEANUP(fd_closep) struct fd lock = { openat(dir.raw, name, how, 0600) };
     if (!fd_is_open(lock))
-        return err_sys(err, errno, "open \"%s\"", path);
+        return err_sys(err, errno, "open \"%s\" beside \"%s\"", name, l->path);
     if (flock(lock.raw, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? err_set(err, ERR_UNAVAILABLE,
-                                              "state directory \"%s\": is in use by another "
-                                              "process",
-                                              l->path)
-                                    : err_sys(err, errno, "lock \"%s\"", path);
+        return errno == EWOULDBLOCK
+                   ? err_set(err, ERR_UNAVAILABLE,
+                             "state directory \"%s\": is in use by another "
+                             "process",
+                             l->path)
+                   : err_sys(err, errno, "lock \"%s\" beside \"%s\"", name, l->path);
     l->lock = fd_take(&lock);
+    l->parent = fd_take(&dir);
+    l->base = base;
     return true;
 }
 
@@ -63,11 +78,13 @@ static void dir_closep(DIR **dir)
 }
 
 /* Whatever is in it is somebody's state: only "." and ".." are nothing. */
-static bool look(const char *path, bool *out_exists, bool *out_filled, struct err *err)
+static bool look(const struct local *l, bool *out_exists, bool *out_filled, struct err *err)
 {
+    const char *path = l->path;
     *out_exists = *out_filled = false;
     CLEANUP(fd_closep)
-    struct fd fd = { open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) };
+    struct fd fd = { openat(l->parent.raw, l->base,
+                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) };
     if (!fd_is_open(fd)) {
         if (errno == ENOENT)
             return true;
@@ -87,28 +104,26 @@ static bool look(const char *path, bool *out_exists, bool *out_filled, struct er
 }
 
 /* The agent must be able to write there, and may be another user: whoever owns the parent. */
-static bool make(const char *path, const char *parent, struct err *err)
+static bool make(const struct local *l, struct err *err)
 {
     struct stat st;
-    if (!dir_make(path, 0700, err))
-        return false;
+    if (mkdirat(l->parent.raw, l->base, 0700) != 0)
+        return err_sys(err, errno, "make \"%s\"", l->path);
     if (geteuid() != 0)
         return true;
-    if (stat(parent, &st) != 0 || lchown(path, st.st_uid, st.st_gid) != 0)
-        return err_sys(err, errno, "give \"%s\" to the owner of \"%s\"", path, parent);
+    if (fstat(l->parent.raw, &st) != 0 ||
+        fchownat(l->parent.raw, l->base, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+        return err_sys(err, errno, "give \"%s\" to the owner of its parent", l->path);
     return true;
 }
 
 static bool first_start(const struct local *l, enum local_found *out, struct err *err)
 {
     bool exists, is_filled;
-    if (!look(l->path, &exists, &is_filled, err))
+    if (!look(l, &exists, &is_filled, err))
         return false;
     *out = is_filled ? LOCAL_FILLED : LOCAL_FRESH;
-    if (exists)
-        return true;
-    CLEANUP(str_freep) char *parent = parent_of(l->path);
-    return make(l->path, parent, err);
+    return exists || make(l, err);
 }
 
 bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,

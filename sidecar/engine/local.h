@@ -11,6 +11,8 @@
 struct local {
     char *path; /* absolute, without a slash at the end */
     struct fd lock;
+    struct fd parent; /* with the lock */
+    const char *base; /* the last part of the path; with the lock */
 };
 
 /** `path` is copied. Nothing is touched yet. */
@@ -32,6 +34,7 @@ struct local_wish {
 
 /** Locks the directory (it may be locked by us already) and makes it what `wish` says. Errors:
  *  UNAVAILABLE another process has it, or the store; CORRUPT the head is damaged or missing;
- *  INVALID it is no directory; others as checkpoint_restore_into. */
+ *  INVALID it is no directory; DENIED a link of another user leads there; others as
+ * checkpoint_restore_into. */
 MUST_USE bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
                          struct restore_report *report, struct err *err);

@@ -112,3 +112,22 @@ Test(local, file_or_symlink_in_its_place_is_invalid)
     cr_assert_eq(err.kind, ERR_INVALID);
     local_fini(&l);
 }
+
+/* The agent's user owns the parent's parent and may exchange the parent between two starts. */
+Test(local, link_of_another_user_leads_nowhere)
+{
+    struct local l;
+    struct err err;
+    enum local_found found;
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    CLEANUP(str_freep) char *link = str_format("%s/task", root);
+    CLEANUP(str_freep) char *elsewhere = str_format("%s/elsewhere", root);
+    cr_assert(dir_make(elsewhere, 0700, &err), "%s", err.msg);
+    cr_assert(symlink(elsewhere, link) == 0 && lchown(link, 65534, 65534) == 0);
+    local_init(&l, path);
+    cr_assert_not(open_first(&l, &found, &err));
+    cr_assert_eq(err.kind, ERR_DENIED, "%s", err.msg);
+    cr_assert_eq(rmdir(elsewhere), 0, "nothing was made there");
+    local_fini(&l);
+}
