@@ -150,6 +150,7 @@ static void on_request(void *arg, const struct http_message *request)
     c->api->observe->api_requests++;
     if (!peer_is_allowed(&c->peer, c->api->shim)) {
         (void)err_set(&err, ERR_DENIED, "refuse user %u: not of this task", (unsigned)c->peer.uid);
+        conn_finish(c->conn); /* or strangers who do not read would take every place */
         answer_error(c, 403, NULL, &err);
         return;
     }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /* The API over an engine that still waits for its shim; the client is api_call on a worker. What a
  * running agent is answered is proved by tests/scenario. */
@@ -146,6 +147,38 @@ Test(api, idle_clients_make_room_for_new_ones, .timeout = 20)
     cr_assert(ask(&s, "GET", "/v1/status"), "%s", s.err.msg);
     for (unsigned i = 0; i < COUNT(idle); i++)
         fd_closep(&idle[i]);
+    end(&s);
+}
+
+/* A stranger of this machine: may connect, gets 403, and may not keep a place by not reading it. */
+static void crowd(const char *path, struct fd *out)
+{
+    CLEANUP(buf_fini) struct buf many = { 0 };
+    struct err err;
+    for (int i = 0; i < 2000; i++)
+        buf_put_str(&many, "GET /v1/status HTTP/1.1\r\n\r\n");
+    cr_assert_eq(seteuid(65534), 0);
+    bool is_connected = listener_connect(path, out, &err);
+    cr_assert_eq(seteuid(0), 0);
+    cr_assert(is_connected, "%s", err.msg);
+    cr_assert_gt(send(out->raw, many.data, many.len, MSG_NOSIGNAL | MSG_DONTWAIT), 0);
+}
+
+Test(api, strangers_who_do_not_read_keep_no_place, .timeout = 20)
+{
+    struct scene s = { 0 };
+    struct fd strangers[API_CLIENTS_MAX];
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    begin(&s);
+    cr_assert_eq(chmod(s.root, 0711), 0);
+    for (unsigned i = 0; i < COUNT(strangers); i++)
+        crowd(s.path, &strangers[i]);
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert(ask(&s, "GET", "/v1/status"), "%s", s.err.msg);
+    cr_assert_eq(s.observe.api_refused, API_CLIENTS_MAX, "one answer each");
+    for (unsigned i = 0; i < COUNT(strangers); i++)
+        fd_closep(&strangers[i]);
     end(&s);
 }
 

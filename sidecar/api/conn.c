@@ -141,4 +141,10 @@ void conn_answer(struct conn *c, int status, const char *allow, struct view json
         advance(c);
 }
 
+void conn_finish(struct conn *c)
+{
+    assert(c->is_pending);
+    c->is_last = true;
+}
+
 bool conn_is_idle(const struct conn *c) { return !c->is_pending && c->out.len == 0; }

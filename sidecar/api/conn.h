@@ -24,5 +24,7 @@ void conn_free(struct conn *conn);
 
 /** Answers the request at hand. `allow` as in http_put_answer. May end in on_closed. */
 void conn_answer(struct conn *conn, int status, const char *allow, struct view json);
+/** The answer to the request at hand is the last: then the connection is over. */
+void conn_finish(struct conn *conn);
 /** True when no request is at hand and nothing is to be written. */
 bool conn_is_idle(const struct conn *conn);

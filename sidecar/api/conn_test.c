@@ -11,7 +11,7 @@ struct scene {
     struct loop *loop;
     struct conn *conn;
     struct fd client;
-    bool answers_later;
+    bool answers_later, finishes;
     unsigned requests, closed, quit_after;
     char last_path[64];
     struct buf heard;
@@ -32,6 +32,8 @@ static void on_request(void *arg, const struct http_message *request)
     struct scene *s = arg;
     s->requests++;
     (void)snprintf(s->last_path, sizeof s->last_path, "%.63s", request->path);
+    if (s->finishes)
+        conn_finish(s->conn);
     if (s->answers_later)
         loop_post(s->loop, answer, s);
     else
@@ -112,6 +114,17 @@ Test(conn, pipelined_requests_are_answered_in_order_one_at_a_time, .timeout = 20
     const char *a = strstr(text, "\"/a\""), *b = strstr(text, "\"/b\""),
                *c = strstr(text, "\"/c\"");
     cr_assert(a != NULL && b != NULL && c != NULL && a < b && b < c);
+    end(&s);
+}
+
+Test(conn, finished_connection_answers_once_more_and_closes, .timeout = 20)
+{
+    struct scene s = { .finishes = true };
+    begin(&s);
+    say(&s, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+    turn(&s);
+    cr_assert(s.requests == 1 && s.closed == 1 && count(&s, "HTTP/1.1 200 OK") == 1);
+    cr_assert_eq(count(&s, "Connection: close"), 1);
     end(&s);
 }
 
