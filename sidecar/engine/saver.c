@@ -172,6 +172,10 @@ static void committed(struct saver *s)
         s->events.on_committed(s->events.arg, &s->result, was_once);
     wishes_commit(&s->wishes, &(struct wish_result){ s->head, s->sequence });
     s->phase = PHASE_IDLE; /* not before all are told: one that is may ask again at once */
+    if (s->is_stopped) {   /* by one that was told */
+        s->events.on_idle(s->events.arg);
+        return;
+    }
     if (was_once)
         once_ended(s, NULL);
     begin_if_wanted(s);

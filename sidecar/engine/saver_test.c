@@ -319,6 +319,24 @@ Test(saver, stop_during_a_scan_fails_wishes_and_commits_nothing, .timeout = 10)
     end(&s);
 }
 
+static void on_wish_stop(void *arg, const struct wish_result *result, const struct err *err)
+{
+    struct scene *s = arg;
+    stop_now(s);
+    on_wish(s, result, err);
+}
+
+Test(saver, stop_by_one_that_was_told_comes_to_rest_once, .timeout = 10)
+{
+    struct scene s = { 0 };
+    begin(&s);
+    s.wishes[0] = (struct wish){ .done = on_wish_stop, .arg = &s };
+    saver_wish(s.saver, &s.wishes[0]);
+    run_until(&s, 2);
+    cr_assert(s.wish_ok == 1 && s.idles == 1 && s.settled == 1);
+    end(&s);
+}
+
 Test(saver, interval_counts_from_the_beginning_of_the_last_one, .timeout = 10)
 {
     struct scene s = { 0 };
