@@ -24,8 +24,9 @@ static const struct {
     int os_errno;
     enum err_kind kind;
 } kinds[] = {
-    { ENOENT, ERR_NOT_FOUND }, { ENOTDIR, ERR_NOT_FOUND }, { EACCES, ERR_DENIED },
-    { EPERM, ERR_DENIED },     { EROFS, ERR_DENIED },      { ELOOP, ERR_DENIED },
+    /* Not ENOTDIR: a link or a file in the way is no answer that there is nothing behind it. */
+    { ENOENT, ERR_NOT_FOUND }, { EACCES, ERR_DENIED }, { EPERM, ERR_DENIED },
+    { EROFS, ERR_DENIED },     { ELOOP, ERR_DENIED },
 };
 
 /* Locks and renames on these may be seen by one client only. Magics: statfs(2), linux/magic.h. */

@@ -155,8 +155,32 @@ Test(file_root, directory_behind_a_symlink_is_refused)
     CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
     CLEANUP(str_freep) char *link = str_format("%s/agents/b", d.root);
     cr_assert_eq(symlink("a", link), 0);
-    expect_kind(store_read(store, "b", soon(), &bytes, &version, &err), &err, ERR_NOT_FOUND);
+    expect_kind(store_read(store, "b", soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
     expect_kind(store_create(store, "b", view_str("x"), soon(), &version, &err), &err,
+                ERR_UNAVAILABLE);
+}
+
+static bool count_pack(void *arg, const struct pack_info *info, struct err *err)
+{
+    (void)info, (void)err;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+/* Moved to another disk with a link left behind: what is not looked into is not empty. */
+Test(file_root, agents_behind_a_symlink_are_not_absent)
+{
+    DISK(d);
+    struct store_version version;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct err err = { 0 };
+    unsigned packs = 0;
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    CLEANUP(str_freep) char *agents = str_format("%s/agents", d.root);
+    CLEANUP(str_freep) char *moved = str_format("%s/moved", d.root);
+    cr_assert(rename(agents, moved) == 0 && symlink("moved", agents) == 0);
+    expect_kind(store_read(store, "a", soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
+    expect_kind(store_pack_list(store, "a", soon(), count_pack, &packs, &err), &err,
                 ERR_UNAVAILABLE);
 }
 
