@@ -13,7 +13,7 @@
 
 #define PROCS_MAX  4
 #define EVENTS_MAX 1024
-#define SEEDS      1500
+#define SEEDS      800
 #define TTL_MS     1000
 #define MARGIN_MS  200
 #define ROUGH_MS   12000 /* with faults */

@@ -1,7 +1,6 @@
 #include "common/base/own.h"
 #include "tests/contract/place.h"
 
-#include <criterion/criterion.h>
 #include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,21 +9,21 @@ static struct pack_writer *begin(struct store *s, const char *name, const char *
 {
     struct pack_writer *w;
     struct err err = { 0 };
-    cr_assert(store_pack_create(s, name, pack, soon(), &w, &err), "%s", err.msg);
+    MUST(store_pack_create(s, name, pack, soon(), &w, &err), "%s", err.msg);
     return w;
 }
 
 static void put(struct pack_writer *w, const char *text)
 {
     struct err err = { 0 };
-    cr_assert(pack_put(w, view_str(text), soon(), &err), "%s", err.msg);
+    MUST(pack_put(w, view_str(text), soon(), &err), "%s", err.msg);
 }
 
 static void commit(struct pack_writer *w)
 {
     struct err err = { 0 };
-    cr_assert(pack_commit(&w, soon(), &err), "%s", err.msg);
-    cr_assert_null(w);
+    MUST(pack_commit(&w, soon(), &err), "%s", err.msg);
+    MUST(w == NULL);
 }
 
 static void store_pack(struct store *s, const char *name, const char *pack, const char *text)
@@ -38,12 +37,12 @@ static void expect_pack(struct store *s, const char *name, const char *pack, con
 {
     uint64_t size = 0;
     struct err err = { 0 };
-    cr_assert(store_pack_size(s, name, pack, soon(), &size, &err), "%s", err.msg);
-    cr_assert_eq(size, strlen(text));
+    MUST(store_pack_size(s, name, pack, soon(), &size, &err), "%s", err.msg);
+    MUST(size == strlen(text));
     CLEANUP(str_freep) char *got = mem_array(size + 1, 1);
     struct pack_range all = { 0, size, (uint8_t *)got };
-    cr_assert(store_pack_read(s, name, pack, all, soon(), &err), "%s", err.msg);
-    cr_assert_str_eq(got, text);
+    MUST(store_pack_read(s, name, pack, all, soon(), &err), "%s", err.msg);
+    MUST(strcmp(got, text) == 0);
 }
 
 static void expect_no_pack(struct store *s, const char *name, const char *pack)
@@ -75,11 +74,11 @@ static void expect_list(struct store *s, const char *name, const char *text)
 {
     CLEANUP(buf_fini) struct buf seen = { 0 };
     struct err err = { 0 };
-    cr_assert(store_pack_list(s, name, soon(), note_pack, &seen, &err), "%s", err.msg);
-    cr_assert_str_eq(buf_borrow_str(&seen), text);
+    MUST(store_pack_list(s, name, soon(), note_pack, &seen, &err), "%s", err.msg);
+    MUST(strcmp(buf_borrow_str(&seen), text) == 0);
 }
 
-void contract_committed_pack_is_read_back(const struct contract_store *b)
+bool contract_committed_pack_is_read_back(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -92,11 +91,12 @@ void contract_committed_pack_is_read_back(const struct contract_store *b)
     char part[4] = "";
     struct err err = { 0 };
     struct pack_range range = { 6, 3, (uint8_t *)part };
-    cr_assert(store_pack_read(p.store, "eu/planner/0", "pack-1.x", range, soon(), &err));
-    cr_assert_str_eq(part, "wor");
+    MUST(store_pack_read(p.store, "eu/planner/0", "pack-1.x", range, soon(), &err));
+    MUST(strcmp(part, "wor") == 0);
+    return true;
 }
 
-void contract_pack_is_invisible_before_commit(const struct contract_store *b)
+bool contract_pack_is_invisible_before_commit(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -106,9 +106,10 @@ void contract_pack_is_invisible_before_commit(const struct contract_store *b)
     expect_list(p.store, "a", "");
     commit(w);
     expect_list(p.store, "a", "p=5;");
+    return true;
 }
 
-void contract_abandoned_pack_never_appears(const struct contract_store *b)
+bool contract_abandoned_pack_never_appears(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -119,9 +120,10 @@ void contract_abandoned_pack_never_appears(const struct contract_store *b)
     expect_list(p.store, "a", "");
     store_pack(p.store, "a", "p", "again");
     expect_pack(p.store, "a", "p", "again");
+    return true;
 }
 
-void contract_second_commit_of_a_pack_conflicts(const struct contract_store *b)
+bool contract_second_commit_of_a_pack_conflicts(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -130,11 +132,12 @@ void contract_second_commit_of_a_pack_conflicts(const struct contract_store *b)
     put(w, "second");
     struct err err = { 0 };
     expect_fail(pack_commit(&w, soon(), &err), &err, ERR_CONFLICT);
-    cr_assert_null(w);
+    MUST(w == NULL);
     expect_pack(p.store, "a", "p", "first");
+    return true;
 }
 
-void contract_absent_pack_is_not_found(const struct contract_store *b)
+bool contract_absent_pack_is_not_found(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -142,9 +145,10 @@ void contract_absent_pack_is_not_found(const struct contract_store *b)
     store_pack(p.store, "a", "p", "x");
     expect_no_pack(p.store, "a", "q");
     expect_no_pack(p.store, "b", "p");
+    return true;
 }
 
-void contract_range_past_the_end_is_corrupt(const struct contract_store *b)
+bool contract_range_past_the_end_is_corrupt(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -159,18 +163,20 @@ void contract_range_past_the_end_is_corrupt(const struct contract_store *b)
         struct pack_range range = { rows[i].offset, rows[i].len, out };
         expect_fail(store_pack_read(p.store, "a", "p", range, soon(), &err), &err, ERR_CORRUPT);
     }
+    return true;
 }
 
-void contract_empty_pack_is_a_pack(const struct contract_store *b)
+bool contract_empty_pack_is_a_pack(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
     commit(begin(p.store, "a", "p"));
     expect_pack(p.store, "a", "p", "");
     expect_list(p.store, "a", "p=0;");
+    return true;
 }
 
-void contract_list_shows_all_packs_in_order(const struct contract_store *b)
+bool contract_list_shows_all_packs_in_order(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -185,6 +191,7 @@ void contract_list_shows_all_packs_in_order(const struct contract_store *b)
     store_pack(p.store, "b", "other", "x");
     expect_list(p.store, "a", buf_borrow_str(&want));
     expect_list(p.store, "none", "");
+    return true;
 }
 
 static bool stop_at_second(void *arg, const struct pack_info *info, struct err *err)
@@ -193,7 +200,7 @@ static bool stop_at_second(void *arg, const struct pack_info *info, struct err *
     return --*left > 0 || err_set(err, ERR_FENCED, "stopped at \"%s\"", info->pack);
 }
 
-void contract_list_stops_with_the_callers_error(const struct contract_store *b)
+bool contract_list_stops_with_the_callers_error(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -203,26 +210,28 @@ void contract_list_stops_with_the_callers_error(const struct contract_store *b)
         store_pack(p.store, "a", (const char[]){ (char)('p' + i), '\0' }, "x");
     expect_fail(store_pack_list(p.store, "a", soon(), stop_at_second, &left, &err), &err,
                 ERR_FENCED);
-    cr_assert_eq(left, 0);
+    MUST(left == 0);
+    return true;
 }
 
-void contract_removed_pack_is_gone_and_may_come_back(const struct contract_store *b)
+bool contract_removed_pack_is_gone_and_may_come_back(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
     struct err err = { 0 };
-    cr_assert(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
+    MUST(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
     store_pack(p.store, "a", "p", "one");
     store_pack(p.store, "a", "q", "two");
-    cr_assert(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
-    cr_assert(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
+    MUST(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
+    MUST(store_pack_remove(p.store, "a", "p", soon(), &err), "%s", err.msg);
     expect_no_pack(p.store, "a", "p");
     expect_list(p.store, "a", "q=3;");
     store_pack(p.store, "a", "p", "three");
     expect_pack(p.store, "a", "p", "three");
+    return true;
 }
 
-void contract_two_writers_do_not_mix(const struct contract_store *b)
+bool contract_two_writers_do_not_mix(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
@@ -236,9 +245,10 @@ void contract_two_writers_do_not_mix(const struct contract_store *b)
     commit(first);
     expect_pack(p.store, "a", "p", "11");
     expect_pack(p.store, "a", "q", "2222");
+    return true;
 }
 
-void contract_names_are_listed_in_order(const struct contract_store *b)
+bool contract_names_are_listed_in_order(const struct contract_store *b)
 {
     PLACE(b);
     CLEANUP(buf_fini) struct buf seen = { 0 };
@@ -246,8 +256,8 @@ void contract_names_are_listed_in_order(const struct contract_store *b)
     char longest[STORE_NAME_MAX + 1] = "";
     struct err err = { 0 };
     memset(longest, '~', STORE_NAME_MAX);
-    cr_assert(store_list_names(p.store, soon(), note_name, &seen, &err), "%s", err.msg);
-    cr_assert_eq(seen.len, 0);
+    MUST(store_list_names(p.store, soon(), note_name, &seen, &err), "%s", err.msg);
+    MUST(seen.len == 0);
     (void)create(p.store, "b/c", "x");
     (void)create(p.store, longest, "x");
     (void)create(p.store, "b", "x");
@@ -255,11 +265,12 @@ void contract_names_are_listed_in_order(const struct contract_store *b)
     if ((b->features & STORE_PACKS) != 0)
         store_pack(p.store, "b/a", "p", "x");
     buf_put_fmt(&want, "a+;b;%sb/c;%s;", (b->features & STORE_PACKS) != 0 ? "b/a;" : "", longest);
-    cr_assert(store_list_names(p.store, soon(), note_name, &seen, &err), "%s", err.msg);
-    cr_assert_str_eq(buf_borrow_str(&seen), buf_borrow_str(&want));
+    MUST(store_list_names(p.store, soon(), note_name, &seen, &err), "%s", err.msg);
+    MUST(strcmp(buf_borrow_str(&seen), buf_borrow_str(&want)) == 0);
+    return true;
 }
 
-void contract_handles_share_the_place(const struct contract_store *b)
+bool contract_handles_share_the_place(const struct contract_store *b)
 {
     PLACE(b);
     CLEANUP(store_closep) struct store *other = b->connect(p.raw);
@@ -269,6 +280,7 @@ void contract_handles_share_the_place(const struct contract_store *b)
     struct err err = { 0 };
     expect_fail(store_replace(p.store, "a", &v, view_str("x"), soon(), &ignored, &err), &err,
                 ERR_CONFLICT);
+    return true;
 }
 
 static void *write_packs(void *arg)
@@ -283,32 +295,33 @@ static void *write_packs(void *arg)
     return NULL;
 }
 
-void contract_record_and_packs_at_the_same_instant(const struct contract_store *b)
+bool contract_record_and_packs_at_the_same_instant(const struct contract_store *b)
 {
     NEEDS(b, STORE_PACKS);
     PLACE(b);
     pthread_t thread;
-    cr_assert_eq(pthread_create(&thread, NULL, write_packs, &p), 0);
+    MUST(pthread_create(&thread, NULL, write_packs, &p) == 0);
     struct store_version v = create(p.store, "a", "0");
     for (int i = 0; i < 50; i++)
         v = replace(p.store, "a", v, "n");
     pthread_join(thread, NULL);
     (void)expect(p.store, "a", "n");
     expect_pack(p.store, "a", "p49", "p49");
+    return true;
 }
 
 static int count_descriptors(void)
 {
     int count = 0;
     DIR *dir = opendir("/proc/self/fd");
-    cr_assert_not_null(dir);
+    MUST(dir != NULL);
     while (readdir(dir) != NULL)
         count++;
     closedir(dir);
     return count;
 }
 
-void contract_no_descriptor_stays_open(const struct contract_store *b)
+bool contract_no_descriptor_stays_open(const struct contract_store *b)
 {
     PLACE(b);
     struct store_version v = create(p.store, "a", "one"), ignored;
@@ -320,12 +333,13 @@ void contract_no_descriptor_stays_open(const struct contract_store *b)
         expect_fail(store_create(p.store, "a", view_str("x"), soon(), &ignored, &err), &err,
                     ERR_CONFLICT);
         if ((b->features & STORE_WATCH) != 0)
-            cr_assert(store_watch(p.store, "a", &v, deadline_after(boot_now(), 1, 0), &err));
+            MUST(store_watch(p.store, "a", &v, deadline_after(boot_now(), 1, 0), &err));
         if ((b->features & STORE_PACKS) == 0)
             continue;
         pack_abandon(begin(p.store, "a", "p"));
-        cr_assert_not(store_pack_size(p.store, "a", "p", soon(), &size, &err));
+        MUST_NOT(store_pack_size(p.store, "a", "p", soon(), &size, &err));
         expect_list(p.store, "a", "");
     }
-    cr_assert_eq(count_descriptors(), before);
+    MUST(count_descriptors() == before);
+    return true;
 }

@@ -15,7 +15,8 @@ struct contract_store {
     void (*vanish)(void *place);           /* makes the place unreachable; NULL: cannot */
 };
 
-typedef void contract_fn(const struct contract_store *b);
+/* False: skipped, the backend does not offer it. What does not hold aborts, saying where. */
+typedef bool contract_fn(const struct contract_store *b);
 
 #define STORE_CONTRACT_CASES(X)               \
     X(absent_record_is_not_found)             \
@@ -58,5 +59,9 @@ typedef void contract_fn(const struct contract_store *b);
 STORE_CONTRACT_CASES(STORE_CONTRACT_DECLARE)
 
 /* Expands in a file that defines `<b>_backend` and includes criterion. */
-#define STORE_CONTRACT_TEST(b, what) \
-    Test(b, what, .timeout = 60) { contract_##what(&b##_backend); }
+#define STORE_CONTRACT_TEST(b, what)        \
+    Test(b, what, .timeout = 60)            \
+    {                                       \
+        if (!contract_##what(&b##_backend)) \
+            cr_skip_test("not offered");    \
+    }
