@@ -1,5 +1,8 @@
 #include "sidecar/api/listener.h"
 
+#include "common/base/dir.h"
+#include "common/base/own.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,6 +49,29 @@ bool listener_connect(const char *path, struct fd *out, struct err *err)
     return err_sys(err, why, "connect to \"%s\"", path);
 }
 
+/* Who can rename in the directory could listen in our place and answer for us. */
+static bool check_directory(const char *path, struct err *err)
+{
+    struct stat st;
+    CLEANUP(fd_closep) struct fd dir = FD_NONE;
+    CLEANUP(str_freep)
+    char *name = str_format("%.*s/.", (int)(strrchr(path, '/') - path), path);
+    if (!dir_open(name, &dir, err)) {
+        if (err->kind == ERR_NOT_FOUND)
+            return err_sys(err, ENOENT, "listen at \"%s\"", path);
+        return err_wrap(err, "listen at \"%s\"", path);
+    }
+    if (fstat(dir.raw, &st) != 0)
+        return err_sys(err, errno, "listen at \"%s\"", path);
+    bool is_ours = st.st_uid == 0 || st.st_uid == geteuid();
+    bool is_shared = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0;
+    return (is_ours && !is_shared) ||
+           err_set(err, ERR_DENIED,
+                   "listen at \"%s\": the directory is of user %u, mode %04o: others may exchange "
+                   "the socket",
+                   path, st.st_uid, st.st_mode & 07777);
+}
+
 /* Removes a socket that is left from a dead process; anything else there is kept. */
 static bool clear_stale(const char *path, struct err *err)
 {
@@ -67,7 +93,8 @@ bool listener_open(const char *path, struct fd *out, struct err *err)
 {
     struct sockaddr_un at;
     struct fd fd = FD_NONE;
-    if (!address(path, &at, err) || !clear_stale(path, err) || !make_socket(&fd, err))
+    if (!address(path, &at, err) || !check_directory(path, err) || !clear_stale(path, err) ||
+        !make_socket(&fd, err))
         return false;
     if (bind(fd.raw, (const struct sockaddr *)&at, sizeof at) != 0) {
         int why = errno;

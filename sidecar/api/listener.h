@@ -8,7 +8,7 @@
 
 /** Binds and listens at `path`, mode 0666, non-blocking. A socket nobody listens on any more is
  *  replaced. Errors: INVALID too long or relative; CONFLICT somebody listens there, or it is no
- *  socket; SYSTEM. */
+ *  socket; DENIED the directory is not ours, or others may exchange what is in it; SYSTEM. */
 MUST_USE bool listener_open(const char *path, struct fd *out, struct err *err);
 
 /** Connects to a listener. Errors: INVALID; NOT_FOUND nobody listens there; DENIED; SYSTEM. */

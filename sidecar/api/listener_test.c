@@ -1,6 +1,7 @@
 #include "sidecar/api/listener.h"
 
 #include "common/base/file.h"
+#include "common/base/own.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -78,4 +79,29 @@ Test(listener, what_is_no_socket_is_kept)
     (void)snprintf(path, sizeof path, "%s/no/api", root);
     cr_assert_not(listener_open(path, &fd, &err));
     cr_assert_eq(err.kind, ERR_SYSTEM);
+}
+
+/* Who may rename in the directory may put a listener of its own there and answer barriers. */
+Test(listener, directory_that_others_may_change_is_denied)
+{
+    static const struct {
+        mode_t mode;
+        bool is_theirs, is_fine;
+    } rows[] = { { 0755, false, true },  { 0711, false, true },
+                 { 01777, false, true }, /* as /tmp: nobody renames what is another's */
+                 { 0777, false, false }, { 0775, false, false },
+                 { 0755, true, false } };
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fd fd = FD_NONE;
+        struct err err = { 0 };
+        cr_assert_eq(chmod(root, rows[i].mode), 0);
+        cr_assert_eq(chown(root, rows[i].is_theirs ? 65534 : 0, 0), 0);
+        cr_assert_eq(listener_open(path, &fd, &err), rows[i].is_fine, "%zu: %s", i, err.msg);
+        cr_assert(rows[i].is_fine || err.kind == ERR_DENIED);
+        cr_assert_eq(access(path, F_OK) == 0, rows[i].is_fine);
+        fd_closep(&fd);
+        (void)unlink(path);
+    }
 }
