@@ -487,6 +487,15 @@ void life_recover(struct task *task)
     work(task);
 }
 
+bool life_forget(struct task *task)
+{
+    const bool is_settled = task->state == TASK_LIVE || task->state == TASK_ENDED;
+    if (!is_settled || task->stops || task->destroys)
+        return false;
+    let_go(task, NULL);
+    return true;
+}
+
 void life_leave(struct task *task, const struct err *err)
 {
     shimlink_freep(&task->link);

@@ -82,6 +82,29 @@ Test(life, another_start_of_the_task_ends_the_older_copy_first)
     cr_assert_neq(entry(ID2)->agent_pid, agent);
 }
 
+/* Nomad's agent died before it had stored the handle, and the plugin did not: it comes back with a
+ * new id and knows nothing of the copy that runs. */
+Test(life, a_copy_that_nomad_forgot_ends_before_the_next_one_starts)
+{
+    start_sleeper(ID);
+    const pid_t agent = entry(ID)->agent_pid;
+    rig_start_ok(&rig, ID2, "echo second; sleep 60");
+    rig_read_until(&rig, "second");
+    cr_assert_not(is_alive(agent));
+    cr_assert_null(entry_find(rig.tasks, ID));
+    cr_assert_eq(rig_wait(&rig, ID).err.kind, ERR_NOT_FOUND);
+    cr_assert(is_alive(entry(ID2)->agent_pid));
+}
+
+Test(life, a_result_that_nomad_forgot_is_no_obstacle)
+{
+    rig_start_ok(&rig, ID, "exit 5");
+    cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 5);
+    rig_start_ok(&rig, ID2, "exit 6");
+    cr_assert_eq(rig_wait(&rig, ID2).result.exit_code, 6);
+    cr_assert_null(entry_find(rig.tasks, ID));
+}
+
 Test(life, the_same_start_again_of_a_finished_task_does_not_run_it_twice)
 {
     char *mark = str_format("%s/web/local/mark", rig.alloc);

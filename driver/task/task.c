@@ -131,16 +131,24 @@ static bool start_check(struct tasks *tasks, const struct task_spec *spec, struc
     return true;
 }
 
-static bool has_twin(struct tasks *tasks, const struct task_spec *spec, struct err *err)
+/* Nomad starts a task under a new id only when it knows nothing of the old one: its agent died
+ * before it had stored the handle, and we did not die. What we remember goes; the launch itself is
+ * then found on disk like one of an earlier driver's, and stopped before the new one starts. */
+static bool twin_yields(struct tasks *tasks, const struct task_spec *spec, struct err *err)
 {
     char key[TASK_KEY_BYTES];
     task_key(view_str(spec->alloc_id), view_str(spec->name), key);
-    const struct task *twin = entry_find_key(tasks, key);
-    if (!twin || strcmp(twin->id, spec->id) == 0)
-        return false;
-    (void)err_set(err, ERR_CONFLICT, "start task \"%.100s\": \"%.100s\" of it is not destroyed yet",
-                  spec->id, twin->id);
-    return true;
+    struct task *twin = entry_find_key(tasks, key);
+    if (!twin || tasks->is_closing || strcmp(twin->id, spec->id) == 0)
+        return true;
+    if (strcmp(twin->alloc_id, spec->alloc_id) != 0 || strcmp(twin->name, spec->name) != 0)
+        return err_set(err, ERR_CONFLICT, "start task \"%.100s\": has the key of \"%.100s\"",
+                       spec->id, twin->id);
+    LOG(LOG_WARN, "started under a new id: the old one is forgotten", F(task, spec->id),
+        F(older, twin->id));
+    return life_forget(twin) ||
+           err_set(err, ERR_UNAVAILABLE, "start task \"%.100s\": \"%.100s\" of it is still busy",
+                   spec->id, twin->id);
 }
 
 void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *on_started,
@@ -148,7 +156,7 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
 {
     struct task *task = NULL;
     struct err err = { 0 };
-    if (has_twin(tasks, spec, &err) || !start_check(tasks, spec, &task, &err)) {
+    if (!twin_yields(tasks, spec, &err) || !start_check(tasks, spec, &task, &err)) {
         struct refusal *r = mem_new(struct refusal);
         *r = (struct refusal){ on_started, arg, err };
         loop_post(tasks->loop, refusal_deliver, r);
