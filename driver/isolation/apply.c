@@ -12,6 +12,8 @@
 
 #include "common/base/own.h"
 
+#define GROUPS_MAX 64 /* as many as a spec can name */
+
 /* Credentials by raw system call: libc's wrappers try to change every thread of the process that
  * was cloned, and those do not exist here. Every step returns 0 or an errno. */
 
@@ -55,16 +57,42 @@ static size_t decimal(int32_t value, char out[12])
     return used;
 }
 
-static int set_oom(const struct isolation_subject *s)
+#define SCORE_FILE "/proc/self/oom_score_adj"
+
+static int write_score(int32_t score)
 {
     char text[12];
-    size_t len = decimal(s->plan.oom_score_adj, text);
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    size_t len = decimal(score, text);
+    int fd = open(SCORE_FILE, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
     int error = write(fd, text, len) == (ssize_t)len ? 0 : errno;
     (void)close(fd);
     return error;
+}
+
+/* True when the score we have is a number of at least `score` (which is not negative). */
+static bool has_score(int32_t score)
+{
+    char text[12];
+    int fd = open(SCORE_FILE, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text));
+    int32_t now = 0;
+    ssize_t at = 0;
+    for (; at < len && at < 4 && text[at] >= '0' && text[at] <= '9'; at++)
+        now = now * 10 + (text[at] - '0');
+    if (fd >= 0)
+        (void)close(fd);
+    return at > 0 && now >= score;
+}
+
+/* A pod or a user's service manager gives a score above zero that only privileges may lower: then
+ * the agent keeps it. Protection (below zero) that cannot be had is an error. */
+static int set_oom(const struct isolation_subject *s)
+{
+    int error = write_score(s->plan.oom_score_adj);
+    bool may_stay = error == EACCES && s->plan.oom_score_adj >= 0;
+    return may_stay && has_score(s->plan.oom_score_adj) ? 0 : error;
 }
 
 static int set_nice(const struct isolation_subject *s)
@@ -83,10 +111,33 @@ static int set_limits(const struct isolation_subject *s)
     return !s->plan.core_dumps && setrlimit(RLIMIT_CORE, &none) != 0 ? errno : 0;
 }
 
+static bool is_in(uint32_t group, const uint32_t *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == group)
+            return true;
+    return false;
+}
+
+/* True when the groups asked for are the ones we have, in any order; none asked for: no matter. */
+static bool has_groups(const struct isolation_subject *s)
+{
+    uint32_t own[GROUPS_MAX];
+    long count = s->group_count == 0 ? 0 : syscall(SYS_getgroups, GROUPS_MAX, own);
+    if (count < 0)
+        return false;
+    bool is_same = true;
+    for (long i = 0; i < count; i++)
+        is_same = is_same && is_in(own[i], s->groups, s->group_count);
+    for (size_t i = 0; i < s->group_count; i++)
+        is_same = is_same && is_in(s->groups[i], own, (size_t)count);
+    return is_same;
+}
+
 /* An unprivileged shim that stays who it is has nothing to change, and may not. */
 static bool is_same_user(const struct isolation_subject *s)
 {
-    return geteuid() != 0 && geteuid() == s->uid && getegid() == s->gid && s->group_count == 0;
+    return geteuid() != 0 && geteuid() == s->uid && getegid() == s->gid && has_groups(s);
 }
 
 static int set_groups(const struct isolation_subject *s)

@@ -4,10 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -174,6 +178,79 @@ Test(apply, an_unprivileged_shim_may_stay_who_it_is)
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert_eq(status, 0, "status %x", (unsigned)status);
+}
+
+/* An ordinary account has groups, and the driver asks for exactly those. */
+Test(apply, an_unprivileged_shim_may_keep_the_groups_it_has)
+{
+    (void)nobody();
+    pid_t pid = fork();
+    if (pid == 0) {
+        const gid_t own[] = { 5678, 65533, 1234 };
+        struct isolation_subject subject = { .plan = isolation_default(),
+                                             .uid = 65534,
+                                             .gid = 65533,
+                                             .groups = (const uint32_t[]){ 1234, 65533, 5678 },
+                                             .group_count = 3,
+                                             .cwd = "/",
+                                             .nice = getpriority(PRIO_PROCESS, 0) };
+        if (setgroups(3, own) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
+            prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
+            _exit(1);
+        int stage = 0, error = 0;
+        if (!isolation_apply(&subject, &stage, &error))
+            _exit(stage);
+        subject.groups = groups; /* fewer than it has: that it may not */
+        subject.group_count = 2;
+        if (isolation_apply(&subject, &stage, &error) || stage != ISOLATION_STAGE_GROUPS)
+            _exit(101);
+        _exit(is_same());
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "status %x", (unsigned)status);
+}
+
+/* In a pod, or below a user's service manager, the score is higher than ours by default and may
+ * not be lowered. A file that may not be written stands in for the kernel's refusal. */
+static int apply_below(const char *score, int32_t wanted)
+{
+    char fake[] = "/tmp/agent-score-XXXXXX", real[64];
+    int fd = mkstemp(fake);
+    cr_assert_eq(write(fd, score, strlen(score)), (ssize_t)strlen(score));
+    cr_assert_eq(fchmod(fd, 0444), 0);
+    (void)close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct isolation_subject subject = { .plan = isolation_default(),
+                                             .uid = 65534,
+                                             .gid = 65533,
+                                             .cwd = "/",
+                                             .nice = getpriority(PRIO_PROCESS, 0) };
+        subject.plan.oom_score_adj = wanted;
+        (void)snprintf(real, sizeof(real), "/proc/%d/oom_score_adj", (int)getpid());
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount(fake, real, NULL, MS_BIND, NULL) != 0)
+            _exit(1);
+        if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
+            prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
+            _exit(2);
+        int stage = 0, error = 0;
+        _exit(isolation_apply(&subject, &stage, &error) ? 0 : stage);
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    (void)unlink(fake);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+Test(apply, a_score_that_may_not_be_lowered_stays_unless_protection_was_asked_for)
+{
+    (void)nobody();
+    cr_expect_eq(apply_below("985\n", 0), 0);
+    cr_expect_eq(apply_below("985\n", -5), ISOLATION_STAGE_OOM);
+    cr_expect_eq(apply_below("3\n", 400), ISOLATION_STAGE_OOM);
 }
 
 Test(apply, every_stage_has_a_text)

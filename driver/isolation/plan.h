@@ -22,7 +22,7 @@ struct isolation_plan {
     enum isolation_mounts mounts; /* own: the agent's mounts stay inside, fresh /proc */
     bool no_new_privs;
     bool core_dumps;       /* false: RLIMIT_CORE 0 */
-    int32_t oom_score_adj; /* of the agent */
+    int32_t oom_score_adj; /* of the agent; 0 or more: or what it has already, if that is higher */
     int32_t nice;          /* -20 ... 19, or ISOLATION_NICE_KEEP: what the shim was started with */
 };
 #define ISOLATION_NICE_KEEP 127
