@@ -510,6 +510,35 @@ Test(core, a_fence_while_closing_is_not_a_success)
     cr_expect_eq(exit_record_status(&w.core.record), 79);
 }
 
+Test(core, after_a_fence_no_deadline_is_accepted_in_any_phase)
+{
+    struct world w;
+    init(&w, true);
+    event(&w, SHIM_ON_START);
+    event(&w, SHIM_ON_FENCE); /* in standby */
+    cr_expect_not(arm(&w, SHIM_ON_ARM, 7, 60000));
+    cr_expect_not(arm(&w, SHIM_ON_GATE_OPEN, 7, 60000));
+    run(&w, 60000);
+    agent_exits(&w, 0, 0);
+    event(&w, SHIM_ON_FENCE); /* while killing what it left behind */
+    cr_expect_not(arm(&w, SHIM_ON_ARM, 7, 90000));
+    event(&w, SHIM_ON_TREE_EMPTY);
+    cr_expect_not(arm(&w, SHIM_ON_ARM, 7, 90000));
+    done(&w, ERR_NONE); /* not even a good end makes it undone */
+    event(&w, SHIM_ON_SIDECAR_EXITED);
+    cr_expect_eq(exit_record_status(&w.core.record), 79);
+}
+
+Test(core, a_renewal_that_comes_after_the_deadline_is_too_late_before_the_timer_is_heard_too)
+{
+    struct world w;
+    run(&w, 1000);
+    w.now.boot.ns = MS(1000 + 1000);
+    cr_expect_not(arm(&w, SHIM_ON_ARM, 7, 60000));
+    pass_to(&w, 1000);
+    cr_expect_eq(w.core.record.cause, EXIT_FENCED);
+}
+
 Test(core, a_hang_up_gives_the_sidecar_a_moment_to_be_reaped)
 {
     struct world w;

@@ -89,11 +89,15 @@ static void send_signal(struct proc *proc, int signo)
         return; /* gone already: it will be reaped */
 }
 
-/* In standalone mode a person is looking at our standard error. */
+/* In standalone mode a person is looking at our standard error, or nobody is: it is not waited for,
+ * for the record is not written yet. */
 static void explain_end(struct shim_run *run, const struct exit_record *rec)
 {
     char line[2 * SHIM_TEXT_MAX];
     if (!run->is_standalone || !fd_is_open(run->fds.err) || rec->message[0] == '\0')
+        return;
+    struct pollfd room = { .fd = run->fds.err.raw, .events = POLLOUT };
+    if (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0)
         return;
     int len = snprintf(line, sizeof(line), "agent-shim: %s: %s\n", exit_cause_name(rec->cause),
                        rec->message);
@@ -275,13 +279,21 @@ static void on_sidecar_reaped(struct shim_run *run, struct shim_input *input)
     feed(run, input);
 }
 
+/* Without a keeper the children of what has just died are ours now: they are next. */
+static void kill_orphans(struct shim_run *run)
+{
+    if (run->tree.keeper.pid == 0 && run->core.phase == SHIM_PHASE_KILLING)
+        feed_event(run, SHIM_ON_REKILL_DUE);
+}
+
 static void reap(struct shim_run *run)
 {
     siginfo_t info;
-    for (;;) {
+    bool any = false;
+    for (;; any = true) {
         info.si_pid = 0;
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
-            return;
+            break;
         bool by_signal = info.si_code != CLD_EXITED;
         struct shim_input input = { .exit_code = by_signal ? 128 + info.si_status : info.si_status,
                                     .signal = by_signal ? info.si_status : 0 };
@@ -292,6 +304,8 @@ static void reap(struct shim_run *run)
         else if (info.si_pid == run->tree.keeper.pid)
             run->tree.keeper_gone = true;
     }
+    if (any)
+        kill_orphans(run);
 }
 
 struct signal_row {

@@ -90,12 +90,24 @@ static void answer(struct shim_core *core, enum shim_msg_type type, uint32_t seq
 
 /* ---- lease ---- */
 
+static bool is_fenced(const struct shim_core *core)
+{
+    return core->record.cause == EXIT_FENCED || core->record.done_kind == ERR_FENCED;
+}
+
+/* The agent's deadline is past, and only its timer has not been heard yet. */
+static bool is_overdue(const struct shim_core *core, const struct shim_now *now)
+{
+    bool may_run = core->phase >= SHIM_PHASE_STARTING && core->phase <= SHIM_PHASE_STOPPING;
+    return may_run && core->timers[SHIM_TIMER_LEASE] <= now->boot.ns;
+}
+
 /* Never a lower epoch, never an earlier deadline, never after a fence, never in the past. */
 static bool accept_arm(struct shim_core *core, const struct shim_input *in,
                        const struct shim_now *now)
 {
     const struct shim_msg *msg = &in->msg;
-    if (core->record.cause == EXIT_FENCED || msg->arm.epoch < core->epoch)
+    if (is_fenced(core) || is_overdue(core, now) || msg->arm.epoch < core->epoch)
         return false;
     if (msg->arm.deadline_ns <= core->deadline_ns || msg->arm.deadline_ns <= now->boot.ns)
         return false;
@@ -466,7 +478,8 @@ void step_on_note(struct shim_core *core, const struct shim_input *in, const str
 void step_on_done(struct shim_core *core, const struct shim_input *in, const struct shim_now *now)
 {
     core->sidecar_done = true;
-    core->record.done_kind = in->msg.done.kind;
+    if (!is_fenced(core)) /* what was lost stays lost */
+        core->record.done_kind = in->msg.done.kind;
     if (in->msg.done.text[0] != '\0') {
         if (in->msg.done.kind != ERR_NONE)
             explain(core, in->msg.done.text);

@@ -4,6 +4,7 @@
 #include "common/shimwire/msg.h"
 #include "driver/shim/fds.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,7 +48,8 @@ bool shim_tree_is_frozen(const struct shim_tree *tree)
     return cgroup_is_open(&tree->cgroup) && cgroup_events(&tree->cgroup, &now, &why) && now.frozen;
 }
 
-/* Calls `each` with our children but for the sidecar; false when it says so, or for none. As the
+/* Calls `each` with our children but for the sidecar; false when it says so, or for none; true when
+ * we cannot look (no descriptor is free): nobody may be taken for dead on that account. As the
  * subreaper we inherit whatever is orphaned, so repeating this reaches everything. */
 static bool any_child(pid_t sidecar, bool (*each)(pid_t pid))
 {
@@ -55,7 +57,7 @@ static bool any_child(pid_t sidecar, bool (*each)(pid_t pid))
     (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
     CLEANUP(fd_closep) struct fd file = { open(path, O_RDONLY | O_CLOEXEC) };
     if (file.raw < 0)
-        return false;
+        return errno != ENOENT; /* a kernel without the file: then only the main process is known */
     pid_t pid = 0;
     bool any = false;
     ssize_t len;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +65,26 @@ Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
     shim_tree_close(&tree);
     (void)kill(spared, SIGKILL);
     (void)waitpid(spared, NULL, 0);
+}
+
+Test(tree, what_cannot_be_looked_at_is_not_empty)
+{
+    struct err err = { 0 };
+    struct shim_tree tree;
+    struct rlimit before, none;
+    const struct keeper keeper = KEEPER_NONE;
+    cr_assert(shim_tree_open(&tree, &keeper, "", &err));
+    pid_t child = sleeper();
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ 0, before.rlim_max };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool is_empty = shim_tree_is_empty(&tree, 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_expect_not(is_empty);
+    cr_expect_not(shim_tree_is_empty(&tree, 0));
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    cr_expect(shim_tree_is_empty(&tree, 0));
 }
 
 Test(tree, a_cgroup_is_made_frozen_killed_and_removed)

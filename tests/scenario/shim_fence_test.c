@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -444,4 +445,26 @@ Test(shim_fence, the_death_of_the_shim_is_the_death_of_everything)
         }
         rig_fini(&rig);
     }
+}
+
+/* A pager that nobody scrolls: the last line for people must not keep the record from the disk. */
+Test(shim_fence, a_full_standard_error_holds_nobody_up)
+{
+    struct rig rig;
+    rig_init(&rig, "echo up; exec head -c 1000000 /dev/zero >&2");
+    rig_add_sidecar(&rig);
+    rig.spec.flags = SHIM_STANDALONE;
+    rig_start(&rig);
+    cr_assert(rig_open_gate(&rig, 60000));
+    cr_expect_str_eq(rig_line(&rig), "up");
+    int full = 0;
+    for (int i = 0; i < 1000 && full < 60000; i++, (void)poll(NULL, 0, 10))
+        cr_assert_eq(ioctl(rig.shim_err.raw, FIONREAD, &full), 0);
+    rig_tell(rig.sidecar.raw, (struct shim_msg){ .type = SHIM_FENCE });
+    rig_sidecar_leaves(&rig, ERR_FENCED, 79);
+    cr_expect_eq(rig_shim_status(&rig), 79);
+    struct exit_record disk;
+    cr_assert(rig_record(&rig, &disk));
+    cr_expect_eq(disk.cause, EXIT_FENCED);
+    rig_fini(&rig);
 }

@@ -440,6 +440,22 @@ Test(shim_life, without_privileges_it_still_gets_the_whole_tree)
     rig_fini(&rig);
 }
 
+/* Each generation becomes ours only when its parent has died. */
+Test(shim_life, without_privileges_a_deep_tree_is_killed_at_once)
+{
+    struct rig rig;
+    start_as_nobody(&rig,
+                    "f() { if [ $1 -gt 0 ]; then (f $(($1 - 1)); :) ; else echo deep; sleep 60; "
+                    "fi; :; }; f 50; :");
+    cr_expect_str_eq(rig_line(&rig), "deep");
+    struct mono start = mono_now();
+    rig_tell(rig.driver.raw, (struct shim_msg){ .type = SHIM_KILL });
+    cr_expect_eq(rig_exited(&rig, NULL).cause, EXIT_KILLED);
+    cr_expect_lt(mono_diff_us(mono_now(), start), 1500000); /* 50 rounds of 100 ms are 5 s */
+    cr_expect(rig_output_ends(&rig, 0), "something of the tree lives on");
+    rig_fini(&rig);
+}
+
 Test(shim_life, without_privileges_the_main_process_dies_with_the_shim)
 {
     struct rig rig;
