@@ -1,0 +1,109 @@
+#include "sidecar/checkpoint/stage.h"
+
+#include "sidecar/checkpoint/fixture_test.h"
+
+static struct fixture f;
+static struct stage stage;
+static struct fd root;
+
+static void begin(void)
+{
+    fixture_begin(&f);
+    root = (struct fd){ open(f.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    stage = (struct stage){ .root_fd = root.raw };
+}
+
+static void end(void)
+{
+    fd_closep(&root);
+    fixture_end(&f);
+}
+
+TestSuite(stage, .init = begin, .fini = end);
+
+static struct tree_entry entry_of(enum tree_type type, const char *path)
+{
+    return (struct tree_entry){ .type = type,
+                                .path = view_str(path),
+                                .mode = 0640,
+                                .uid = geteuid(),
+                                .gid = getegid(),
+                                .mtime_s = 1000000000,
+                                .mtime_ns = 7 };
+}
+
+Test(stage, bytes_go_around_the_holes)
+{
+    CLEANUP(buf_fini) struct buf holes = { 0 };
+    struct err err = { 0 };
+    struct stage_file file;
+    struct tree_entry entry = entry_of(TREE_FILE, "a");
+    tree_put_hole(&holes, (struct tree_hole){ 0, 4 });
+    tree_put_hole(&holes, (struct tree_hole){ 6, 2 });
+    tree_put_hole(&holes, (struct tree_hole){ 10, 3 });
+    entry.holes = buf_view(&holes);
+    entry.size = 13;
+    cr_assert(stage_open(&stage, &entry, &file, &err), "%s", err.msg);
+    cr_assert(stage_write(&file, 1, view_str("bcd"), &err)); /* over a hole, out of order */
+    cr_assert(stage_write(&file, 0, view_str("a"), &err));
+    cr_assert_not(stage_write(&file, 3, view_str("xyzuvw"), &err));
+    cr_assert_eq(err.kind, ERR_CORRUPT);
+    cr_assert(stage_finish(&stage, &file, &err), "%s", err.msg);
+    char bytes[14] = "";
+    CLEANUP(fd_closep) struct fd fd = { openat(root.raw, "a", O_RDONLY | O_CLOEXEC) };
+    cr_assert_eq(read(fd.raw, bytes, 14), 13);
+    cr_assert_eq(memcmp(bytes, "\0\0\0\0ab\0\0c", 9), 0);
+    struct stat st;
+    cr_assert_eq(fstat(fd.raw, &st), 0);
+    cr_assert(st.st_mtim.tv_sec == 1000000000 && st.st_mtim.tv_nsec == 7);
+    cr_assert_eq(st.st_mode & 07777, 0640);
+}
+
+Test(stage, nothing_is_written_through_or_over_what_exists)
+{
+    struct err err = { 0 };
+    struct stage_file file = { .fd = FD_NONE };
+    cr_assert_eq(symlinkat("/tmp/somewhere-else", root.raw, "a"), 0);
+    struct tree_entry entry = entry_of(TREE_FILE, "a");
+    cr_assert_not(stage_open(&stage, &entry, &file, &err));
+    cr_assert_eq(err.kind, ERR_SYSTEM);
+    entry.type = TREE_DIR;
+    cr_assert_not(stage_make(&stage, &entry, &err));
+    cr_assert_not(stage_finish_dir(&stage, &entry, &err));
+    entry.type = TREE_SYMLINK;
+    entry.target = view_str("b");
+    cr_assert_not(stage_make(&stage, &entry, &err));
+    entry.type = TREE_HARDLINK;
+    entry.target = view_str("absent");
+    cr_assert_not(stage_make(&stage, &entry, &err));
+    cr_assert_not_null(strstr(err.msg, "\"a\""), "%s", err.msg);
+}
+
+Test(stage, directory_gets_its_mode_at_the_end)
+{
+    struct err err = { 0 };
+    struct tree_entry dir = entry_of(TREE_DIR, "d"), inner = entry_of(TREE_SYMLINK, "d/l");
+    struct stat st;
+    dir.mode = 0555;
+    inner.target = view_str("x");
+    cr_assert(stage_make(&stage, &dir, &err));
+    cr_assert(stage_make(&stage, &inner, &err), "%s", err.msg);
+    cr_assert(stage_finish_dir(&stage, &dir, &err), "%s", err.msg);
+    cr_assert_eq(fstatat(root.raw, "d", &st, 0), 0);
+    cr_assert(S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0555);
+    cr_assert_eq(st.st_mtim.tv_sec, 1000000000);
+}
+
+Test(stage, set_id_bits_survive_the_owner)
+{
+    struct err err = { 0 };
+    struct stage_file file;
+    struct stat st;
+    struct tree_entry entry = entry_of(TREE_FILE, "s");
+    entry.mode = 04755;
+    cr_assert(stage_open(&stage, &entry, &file, &err));
+    cr_assert(stage_finish(&stage, &file, &err));
+    cr_assert_eq(fstatat(root.raw, "s", &st, 0), 0);
+    cr_assert_eq(st.st_mode & 07777, 04755);
+    cr_assert_eq(stage.not_owned, 0);
+}
