@@ -302,12 +302,28 @@ static bool sweep_entry(const struct task_paths *paths, const char *boot_id, str
     return cgroup_empty(cgroup, err) && cgroup_remove_wait(cgroup, err);
 }
 
+/* Nobody but us (and root) may put anything there: an operator may have named a directory in /tmp,
+ * and another user have made it first. Errors: DENIED, SYSTEM. */
+static bool check_private(const char *dir, struct err *err)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return err_sys(err, errno, "look at \"%s\"", dir);
+    const bool is_owned = st.st_uid == 0 || st.st_uid == geteuid();
+    return (is_owned && (st.st_mode & 0022) == 0) ||
+           err_set(err, ERR_DENIED,
+                   "use \"%s\": another user may write in it (owner %u, mode %04o)", dir,
+                   (unsigned)st.st_uid, (unsigned)st.st_mode & 07777U);
+}
+
 bool ledger_sweep(const char *state_dir, const char *run_dir, const char *boot_id,
                   unsigned *out_stuck, struct err *err)
 {
     char *tasks = str_format("%s/tasks", state_dir);
     *out_stuck = 0;
-    bool ok = dir_make(tasks, 0700, err) && dir_make(run_dir, 0711, err);
+    bool ok = dir_make(tasks, 0700, err) && dir_make(run_dir, 0711, err) &&
+              check_private(state_dir, err) && check_private(tasks, err) &&
+              check_private(run_dir, err);
     DIR *dir = ok ? opendir(tasks) : NULL;
     if (ok && !dir)
         ok = err_sys(err, errno, "read \"%s\"", tasks);

@@ -58,7 +58,8 @@ MUST_USE bool ledger_remove(const struct task_paths *paths, const char *cgroup_d
                             struct err *err);
 
 /** Makes both directories and removes what dead launches left (DESIGN.md, Sweep). Errors: SYSTEM a
- *  directory cannot be made or read. What cannot be removed is counted in `out_stuck`. */
+ *  directory cannot be made or read; DENIED another user may write in one. What cannot be removed
+ *  is counted in `out_stuck`. */
 MUST_USE bool ledger_sweep(const char *state_dir, const char *run_dir, const char *boot_id,
                            unsigned *out_stuck, struct err *err);
 

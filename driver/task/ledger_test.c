@@ -271,6 +271,27 @@ Test(ledger, a_sweep_touches_neither_the_living_nor_the_foreign)
     fd_closep(&lock);
 }
 
+/* Whoever may write there may put a socket or a record of his own in our place. */
+Test(ledger, a_directory_in_which_another_user_may_write_is_refused)
+{
+    unsigned stuck = 0;
+    cr_assert_eq(sweep(BOOT), 0);
+    const char *const dirs[] = { run_dir, state_dir };
+    for (size_t i = 0; i < COUNT(dirs); i++) {
+        cr_assert_eq(chmod(dirs[i], 01777), 0);
+        cr_expect_not(ledger_sweep(state_dir, run_dir, BOOT, &stuck, &err));
+        cr_expect_eq(err.kind, ERR_DENIED);
+        cr_expect_not_null(strstr(err.msg, dirs[i]));
+        cr_assert_eq(chmod(dirs[i], 0700), 0);
+        if (geteuid() == 0) {
+            cr_assert_eq(chown(dirs[i], 65534, 65534), 0);
+            cr_expect_not(ledger_sweep(state_dir, run_dir, BOOT, &stuck, &err));
+            cr_assert_eq(chown(dirs[i], 0, 0), 0);
+        }
+        cr_assert_eq(sweep(BOOT), 0);
+    }
+}
+
 Test(ledger, a_directory_without_any_record_is_swept)
 {
     cr_assert(dir_make(paths.dir, 0700, &err));
