@@ -58,7 +58,7 @@ Test(seeking, held_record_is_waited_for_and_told_once)
     (void)rig_must(&r, ACT_WAITING);
 }
 
-Test(seeking, takeover_waits_full_ttl_from_receipt)
+Test(seeking, takeover_waits_full_ttl_from_receipt, .timeout = 10)
 {
     struct rig r = rig_new();
     struct record other = rig_other(6, false);
