@@ -15,7 +15,6 @@ void fetch_fini(struct fetch *f)
 {
     squeeze_free(f->squeeze);
     buf_fini(&f->sealed);
-    buf_fini(&f->scratch);
     *f = (struct fetch){ 0 };
 }
 
@@ -70,11 +69,11 @@ struct part {
 static bool fetch_part(struct fetch *f, const struct part *part, struct buf *out, struct err *err)
 {
     struct pack_bind bind = { .pack = part->id, .kind = part->kind, .offset = part->offset };
-    f->sealed.len = f->scratch.len = 0;
+    f->sealed.len = 0;
     uint8_t *sealed = buf_reserve(&f->sealed, part->len);
     if (!read_range(f, part->id, part->offset, part->len, sealed, err) ||
         !pack_open(f->source->keys, f->squeeze, &bind, view_of(sealed, part->len), part->plain_len,
-                   buf_reserve(&f->scratch, part->len), buf_reserve(out, part->plain_len), err))
+                   buf_reserve(out, part->plain_len), err))
         return false;
     out->len += part->plain_len;
     return true;
@@ -101,10 +100,10 @@ bool fetch_manifest(struct fetch *f, struct pack_id id, struct manifest *out, st
 
 bool fetch_open_chunk(const struct agent_keys *keys, struct squeeze *squeeze,
                       const struct pack_bind *bind, struct view sealed, const struct chunk_ref *ref,
-                      uint8_t *scratch, uint8_t *out, struct err *err)
+                      uint8_t *out, struct err *err)
 {
     uint8_t id[CRYPTO_HASH_BYTES];
-    if (!pack_open(keys, squeeze, bind, sealed, ref->plain_len, scratch, out, err))
+    if (!pack_open(keys, squeeze, bind, sealed, ref->plain_len, out, err))
         return false;
     agent_keys_hash(keys, SUBKEY_CHUNK_ID, view_of(out, ref->plain_len), id);
     if (!crypto_is_equal(id, ref->id, sizeof(id)))
@@ -118,11 +117,10 @@ static bool fetch_chunk(struct fetch *f, const struct manifest *m, const struct 
     struct pack_bind bind = { .kind = PACK_TREE, .chunk_id = ref->id };
     if (!manifest_pack(m, ref->pack, &bind.pack, err))
         return false;
-    f->sealed.len = f->scratch.len = 0;
+    f->sealed.len = 0;
     uint8_t *sealed = buf_reserve(&f->sealed, ref->sealed_len);
     if (!read_range(f, bind.pack, ref->offset, ref->sealed_len, sealed, err) ||
         !fetch_open_chunk(f->source->keys, f->squeeze, &bind, view_of(sealed, ref->sealed_len), ref,
-                          buf_reserve(&f->scratch, ref->sealed_len),
                           buf_reserve(out, ref->plain_len), err))
         return in_pack(bind.pack, "tree chunk", err);
     out->len += ref->plain_len;

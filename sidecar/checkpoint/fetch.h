@@ -10,7 +10,7 @@ struct fetch {
     const struct checkpoint_source *source; /* borrowed */
     struct deadline until;
     struct squeeze *squeeze;
-    struct buf sealed, scratch;
+    struct buf sealed;
     uint64_t read_bytes; /* counted */
 };
 
@@ -45,9 +45,8 @@ typedef bool fetch_entry_fn(void *arg, const struct pack_index_entry *entry, str
 MUST_USE bool fetch_index(struct fetch *f, struct pack_id id, fetch_entry_fn *each, void *arg,
                           struct err *err);
 
-/** Opens a sealed chunk and checks that it has the name in `ref`; the bytes go to `out`, `scratch`
- *  has room for sealed.len. Any thread, with a squeeze of its own. Errors: CORRUPT. */
+/** Opens a sealed chunk and checks that it has the name in `ref`; the bytes go to `out`. Any
+ * thread, with a squeeze of its own. Errors: CORRUPT. */
 MUST_USE bool fetch_open_chunk(const struct agent_keys *keys, struct squeeze *squeeze,
                                const struct pack_bind *bind, struct view sealed,
-                               const struct chunk_ref *ref, uint8_t *scratch, uint8_t *out,
-                               struct err *err);
+                               const struct chunk_ref *ref, uint8_t *out, struct err *err);

@@ -20,7 +20,7 @@ struct run {
     size_t count;
     size_t bytes;
     struct pack_id pack;
-    uint8_t *sealed, *scratch, *plain; /* RUN_BYTES, PACK_SEALED_MAX, CHUNK_MAX */
+    uint8_t *sealed, *plain; /* RUN_BYTES, CHUNK_MAX */
     struct squeeze *squeeze;
 };
 
@@ -36,7 +36,7 @@ struct loader {
 
 struct loader *loader_new(const struct loader_spec *spec)
 {
-    const size_t run_bytes = RUN_BYTES + PACK_SEALED_MAX + CHUNK_MAX;
+    const size_t run_bytes = RUN_BYTES + CHUNK_MAX;
     struct loader *l = mem_new(struct loader);
     unsigned threads = spec->threads < THREADS_MAX ? spec->threads : THREADS_MAX;
     l->spec = *spec;
@@ -51,8 +51,7 @@ struct loader *loader_new(const struct loader_spec *spec)
     for (size_t i = 0; i < l->run_count; i++, at += run_bytes) {
         l->runs[i].loader = l;
         l->runs[i].sealed = at;
-        l->runs[i].scratch = at + RUN_BYTES;
-        l->runs[i].plain = at + RUN_BYTES + PACK_SEALED_MAX;
+        l->runs[i].plain = at + RUN_BYTES;
         l->runs[i].squeeze = squeeze_new(false);
     }
     l->crew = crew_new("loader", threads, l->run_count);
@@ -80,8 +79,8 @@ static bool open_one(struct run *run, size_t i, struct view sealed, struct err *
     const struct load *load = &run->loads[i];
     const struct loader_spec *spec = &run->loader->spec;
     struct pack_bind bind = { .pack = run->pack, .kind = load->kind, .chunk_id = load->ref.id };
-    return fetch_open_chunk(spec->source->keys, run->squeeze, &bind, sealed, &load->ref,
-                            run->scratch, run->plain, err) &&
+    return fetch_open_chunk(spec->source->keys, run->squeeze, &bind, sealed, &load->ref, run->plain,
+                            err) &&
            spec->use(load, view_of(run->plain, load->ref.plain_len), err);
 }
 

@@ -32,6 +32,7 @@ struct loader_spec {
 };
 
 struct loader;
+/** `spec` is copied, what it points to borrowed. */
 struct loader *loader_new(const struct loader_spec *spec);
 /** Ends what is under way; `done` is not called any more. NULL is fine. */
 void loader_free(struct loader *loader);

@@ -81,11 +81,9 @@ static bool append_part(struct pack_out *pack, enum pack_kind kind, struct view 
         return err_set(err, ERR_INVALID, "manifest of %zu bytes is beyond the format", plain.len);
     if (pack->squeeze == NULL)
         pack->squeeze = squeeze_new(true);
-    CLEANUP(buf_fini) struct buf scratch = { 0 };
     CLEANUP(buf_fini) struct buf sealed = { 0 };
     struct pack_bind bind = { .pack = pack->id, .kind = kind, .offset = pack->offset };
     sealed.len = pack_seal(pack->source->keys, pack->squeeze, &bind, plain,
-                           buf_reserve(&scratch, plain.len + 1),
                            buf_reserve(&sealed, PACK_SEALED_BYTES(plain.len)));
     *out_len = (uint32_t)sealed.len;
     return append(pack, buf_view(&sealed), err);

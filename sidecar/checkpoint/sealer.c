@@ -13,12 +13,6 @@
 #define KINDS       2  /* PACK_DATA and PACK_TREE */
 #define INLINE_PUTS 12 /* chunks before threads are worth their start */
 
-/* What one running job works with. As many as jobs can run at once, passed on by exchange. */
-struct bench {
-    struct squeeze *squeeze;
-    uint8_t *scratch; /* CHUNK_MAX + 1 */
-};
-
 /* One chunk on its way. */
 struct job {
     struct sealer *sealer;
@@ -44,11 +38,10 @@ struct sealer {
     size_t puts;
     struct job *jobs; /* job_count, used in turn */
     size_t job_count, next;
-    uint8_t *memory; /* of all jobs and benches: mapped, so that it is given back at once */
+    uint8_t *memory; /* of all jobs: mapped, so that it is given back at once */
     size_t memory_bytes;
-    struct bench benches[THREADS_MAX];
-    _Atomic(struct bench *) free_benches[THREADS_MAX];
-    unsigned bench_count;
+    _Atomic(struct squeeze *) squeezes[THREADS_MAX]; /* as many as jobs run at once; NULL: taken */
+    unsigned squeeze_count;
     struct known_set sets[KINDS];
     enum pack_kind kind;
     sealer_place_fn *place;
@@ -72,8 +65,8 @@ static void learn(struct known_set *set, const struct chunk_ref *refs, size_t co
 
 static void map_memory(struct sealer *s)
 {
-    const size_t job_bytes = CHUNK_MAX + SEALED_ROOM, bench_bytes = CHUNK_MAX + 1;
-    s->memory_bytes = s->job_count * job_bytes + s->bench_count * bench_bytes;
+    const size_t job_bytes = CHUNK_MAX + SEALED_ROOM;
+    s->memory_bytes = s->job_count * job_bytes;
     s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                      0);
     if (s->memory == MAP_FAILED)
@@ -81,10 +74,8 @@ static void map_memory(struct sealer *s)
     uint8_t *at = s->memory;
     for (size_t i = 0; i < s->job_count; i++, at += job_bytes)
         s->jobs[i] = (struct job){ .sealer = s, .plain = at, .sealed = at + CHUNK_MAX };
-    for (size_t i = 0; i < s->bench_count; i++, at += bench_bytes) {
-        s->benches[i] = (struct bench){ squeeze_new(true), at };
-        atomic_init(&s->free_benches[i], &s->benches[i]);
-    }
+    for (size_t i = 0; i < s->squeeze_count; i++)
+        atomic_init(&s->squeezes[i], squeeze_new(true));
 }
 
 struct sealer *sealer_new(const struct sealer_spec *spec)
@@ -92,7 +83,7 @@ struct sealer *sealer_new(const struct sealer_spec *spec)
     struct sealer *s = mem_new(struct sealer);
     unsigned threads = spec->threads < THREADS_MAX ? spec->threads : THREADS_MAX;
     s->spec = *spec;
-    s->bench_count = threads > 0 ? threads : 1;
+    s->squeeze_count = threads > 0 ? threads : 1;
     s->job_count = threads > 0 ? 2 * threads + 2 : 1;
     s->jobs = mem_array(s->job_count, sizeof(struct job));
     map_memory(s);
@@ -111,8 +102,8 @@ void sealer_free(struct sealer *sealer)
         ;
     if (sealer->crew != NULL)
         crew_free(sealer->crew);
-    for (size_t i = 0; i < sealer->bench_count; i++)
-        squeeze_free(sealer->benches[i].squeeze);
+    for (size_t i = 0; i < sealer->squeeze_count; i++)
+        squeeze_free(atomic_load(&sealer->squeezes[i]));
     (void)munmap(sealer->memory, sealer->memory_bytes);
     for (size_t i = 0; i < KINDS; i++) {
         chunk_index_fini(&sealer->sets[i].index);
@@ -123,20 +114,20 @@ void sealer_free(struct sealer *sealer)
     free(sealer);
 }
 
-static struct bench *take_bench(struct sealer *s)
+static struct squeeze *take_squeeze(struct sealer *s)
 {
-    for (size_t i = 0;; i = (i + 1) % s->bench_count) {
-        struct bench *bench = atomic_exchange(&s->free_benches[i], NULL);
-        if (bench != NULL)
-            return bench; /* there are as many as jobs run at once, so one is free */
+    for (size_t i = 0;; i = (i + 1) % s->squeeze_count) {
+        struct squeeze *squeeze = atomic_exchange(&s->squeezes[i], NULL);
+        if (squeeze != NULL)
+            return squeeze; /* there are as many as jobs run at once, so one is free */
     }
 }
 
-static void give_bench(struct sealer *s, struct bench *bench)
+static void give_squeeze(struct sealer *s, struct squeeze *squeeze)
 {
-    for (size_t i = 0;; i = (i + 1) % s->bench_count) {
-        struct bench *none = NULL;
-        if (atomic_compare_exchange_strong(&s->free_benches[i], &none, bench))
+    for (size_t i = 0;; i = (i + 1) % s->squeeze_count) {
+        struct squeeze *none = NULL;
+        if (atomic_compare_exchange_strong(&s->squeezes[i], &none, squeeze))
             return;
     }
 }
@@ -158,9 +149,9 @@ static void run_job(void *arg)
         return;
     }
     struct pack_bind bind = { .pack = s->spec.id, .kind = s->kind, .chunk_id = job->ref.id };
-    struct bench *bench = take_bench(s);
-    job->sealed_len = pack_seal(keys, bench->squeeze, &bind, plain, bench->scratch, job->sealed);
-    give_bench(s, bench);
+    struct squeeze *squeeze = take_squeeze(s);
+    job->sealed_len = pack_seal(keys, squeeze, &bind, plain, job->sealed);
+    give_squeeze(s, squeeze);
 }
 
 /* Puts what was sealed into the pack, unless the same chunk went there a moment ago. */

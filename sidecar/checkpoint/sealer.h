@@ -28,6 +28,7 @@ struct sealer_spec {
 };
 
 struct sealer;
+/** Threads start with the first dozen chunks, not here. */
 struct sealer *sealer_new(const struct sealer_spec *spec);
 /** Ends what is under way without storing it. NULL is fine. */
 void sealer_free(struct sealer *sealer);

@@ -9,7 +9,7 @@
 
 enum pack_kind { PACK_DATA = 1, PACK_TREE = 2, PACK_INDEX = 3, PACK_MANIFEST = 4 };
 
-/* zstd contexts, one for each thread; tens to some hundred KiB. */
+/* A zstd context and room to work in, one for each thread; tens to some hundred KiB. */
 struct squeeze;
 /** For sealing or for opening. Aborts when memory is gone. */
 struct squeeze *squeeze_new(bool for_sealing);
@@ -31,16 +31,15 @@ struct pack_bind {
 
 #define PACK_SEALED_BYTES(plain_len) ((plain_len) + 1 + CRYPTO_SEAL_BYTES)
 
-/** Compresses (unless that makes it longer) and seals `plain` into `out`, which has room for
- *  PACK_SEALED_BYTES(plain.len); returns the length. `scratch` has room for plain.len + 1. */
+/** Compresses (unless that makes it longer) and seals `plain` (at most PACK_PART_MAX bytes) into
+ * `out`, which has room for PACK_SEALED_BYTES(plain.len); returns the length. */
 size_t pack_seal(const struct agent_keys *keys, struct squeeze *squeeze,
-                 const struct pack_bind *bind, struct view plain, uint8_t *scratch, uint8_t *out);
+                 const struct pack_bind *bind, struct view plain, uint8_t *out);
 
-/** Opens a part of exactly `plain_len` bytes into `out`; never writes more. `scratch` has room for
- *  sealed.len. Errors: CORRUPT. */
+/** Opens a part of exactly `plain_len` bytes into `out`; never writes more. Errors: CORRUPT. */
 MUST_USE bool pack_open(const struct agent_keys *keys, struct squeeze *squeeze,
                         const struct pack_bind *bind, struct view sealed, size_t plain_len,
-                        uint8_t *scratch, uint8_t *out, struct err *err);
+                        uint8_t *out, struct err *err);
 
 /** The 32 bytes at the front of a pack. */
 void pack_header_encode(struct pack_id id, struct buf *out);

@@ -8,7 +8,7 @@
 #define HOLE_BYTES     16
 #define HASHED_REF     (CRYPTO_HASH_BYTES + 4) /* id and plain length: what does not move */
 #define NS_PER_S       1000000000u
-#define PATH_AT        27 /* in a head: after type, mode, owner, group, time and the path's length */
+#define PATH_AT        27 /* in a head: after type, mode, owner, time, path length */
 
 int tree_path_compare(struct view a, struct view b)
 {

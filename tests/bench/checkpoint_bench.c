@@ -77,15 +77,20 @@ static void fill_pages(uint8_t *out, size_t len, uint64_t *random)
         memset(out + i + 3000, 0, 1000);
 }
 
-static bool make_file(const char *dir, const char *kind, size_t number, size_t len,
-                      void (*fill)(uint8_t *, size_t, uint64_t *), struct err *err)
+struct kind {
+    const char *name;
+    size_t files, bytes;
+    void (*fill)(uint8_t *, size_t, uint64_t *);
+};
+
+static bool make_file(const char *dir, const struct kind *kind, size_t number, struct err *err)
 {
-    uint64_t random = (uint64_t)number * 0x9e3779b97f4a7c15u + (uint64_t)kind[0] + 1;
-    CLEANUP(str_freep) char *folder = str_format("%s/%s/%02zu", dir, kind, number % 30);
-    CLEANUP(str_freep) char *path = str_format("%s/%05zu.%s", folder, number, kind);
+    uint64_t random = (uint64_t)number * 0x9e3779b97f4a7c15u + (uint64_t)kind->name[0] + 1;
+    CLEANUP(str_freep) char *folder = str_format("%s/%s/%02zu", dir, kind->name, number % 30);
+    CLEANUP(str_freep) char *path = str_format("%s/%05zu.%s", folder, number, kind->name);
     CLEANUP(buf_fini) struct buf bytes = { 0 };
-    fill(buf_reserve(&bytes, len), len, &random);
-    bytes.len = len;
+    kind->fill(buf_reserve(&bytes, kind->bytes), kind->bytes, &random);
+    bytes.len = kind->bytes;
     if (!dir_make(folder, 0755, err))
         return false;
     CLEANUP(fd_closep)
@@ -97,18 +102,14 @@ static bool make_file(const char *dir, const char *kind, size_t number, size_t l
 
 static bool make_tree(const char *dir, struct err *err)
 {
-    static const struct {
-        const char *kind;
-        size_t files, bytes;
-        void (*fill)(uint8_t *, size_t, uint64_t *);
-    } kinds[] = { { "jsonl", JSONL_FILES, JSONL_BYTES, fill_lines },
-                  { "log", 1, LOG_BYTES, fill_lines },
-                  { "db", PAGED_FILES, PAGED_BYTES, fill_pages },
-                  { "txt", TEXT_FILES, TEXT_BYTES, fill_lines },
-                  { "bin", RANDOM_FILES, RANDOM_BYTES, fill_random } };
+    static const struct kind kinds[] = { { "jsonl", JSONL_FILES, JSONL_BYTES, fill_lines },
+                                         { "log", 1, LOG_BYTES, fill_lines },
+                                         { "db", PAGED_FILES, PAGED_BYTES, fill_pages },
+                                         { "txt", TEXT_FILES, TEXT_BYTES, fill_lines },
+                                         { "bin", RANDOM_FILES, RANDOM_BYTES, fill_random } };
     for (size_t i = 0; i < COUNT(kinds); i++)
         for (size_t j = 0; j < kinds[i].files; j++)
-            if (!make_file(dir, kinds[i].kind, j, kinds[i].bytes, kinds[i].fill, err))
+            if (!make_file(dir, &kinds[i], j, err))
                 return false;
     return true;
 }
