@@ -450,6 +450,27 @@ static bool visit(struct walk *w, int dir_fd, const char *name, bool *out_is_spe
     return visit_dir(w, fd, &st, err);
 }
 
+/* "x-shm" beside "x": SQLite's memory shared between processes, which it makes anew at the next
+ * open and which must not meet another -wal than its own. */
+static bool is_shared_memory(const struct names *names, size_t at)
+{
+    static const char suffix[] = "-shm";
+    const size_t suffix_len = sizeof(suffix) - 1;
+    const char *name = (const char *)names->text.data + names->at[at];
+    size_t len = strlen(name);
+    if (len <= suffix_len || strcmp(name + len - suffix_len, suffix) != 0)
+        return false;
+    for (size_t i = at; i-- > 0;) { /* sorted: what begins alike stands just before */
+        const char *other = (const char *)names->text.data + names->at[i];
+        int order = strncmp(other, name, len - suffix_len);
+        if (order != 0)
+            return false;
+        if (other[len - suffix_len] == '\0')
+            return true;
+    }
+    return false;
+}
+
 /* `entry` is the directory's, to note what is skipped in it; SIZE_MAX: noted before. */
 static bool walk_names(struct walk *w, int dir_fd, const struct names *names, size_t entry,
                        struct err *err)
@@ -469,7 +490,8 @@ static bool walk_names(struct walk *w, int dir_fd, const struct names *names, si
         if (w->path.len > TREE_PATH_MAX)
             return err_set(err, ERR_INVALID, "\"%s\": path longer than %zu bytes",
                            scan_show(buf_view(&w->path), shown), TREE_PATH_MAX);
-        if (!is_excluded(w) && !visit(w, dir_fd, name, &is_special, err))
+        if (!is_excluded(w) && !is_shared_memory(names, i) &&
+            !visit(w, dir_fd, name, &is_special, err))
             return false;
         w->path.len = path_len;
         if (is_special && entry != SIZE_MAX) {

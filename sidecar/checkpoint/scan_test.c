@@ -126,6 +126,19 @@ Test(scan, excluded_directory_is_not_entered)
     cr_assert_eq(s.catalog.count, 1);
 }
 
+Test(scan, shared_memory_of_sqlite_is_left_out)
+{
+    CLEANUP(scan_fini) struct scan s = { 0 };
+    static const char *const names[] = { "a.db",     "a.db-journal", "a.db-shm",
+                                         "a.db-wal", "alone-shm",    "-shm" };
+    for (size_t i = 0; i < COUNT(names); i++)
+        fixture_write(&f, names[i], "1", 1);
+    scan(&none, &s);
+    cr_assert_eq(s.dirty_count, COUNT(names) - 1);
+    cr_assert_eq(catalog_find(&s.catalog, view_str("a.db-shm")), SIZE_MAX);
+    cr_assert_neq(catalog_find(&s.catalog, view_str("alone-shm")), SIZE_MAX);
+}
+
 Test(scan, files_with_chunks_in_a_leaving_pack_are_read_again)
 {
     CLEANUP(scan_fini) struct scan first = { 0 };
