@@ -120,6 +120,25 @@ static void fences(bool cgroup)
 Test(shim_fence, the_deadline_fences_with_the_sidecar_stopped) { fences(false); }
 Test(shim_fence, the_deadline_fences_with_the_sidecar_stopped_in_a_cgroup) { fences(true); }
 
+/* As after a suspend: the renewal that waits in the socket is younger than the deadline. */
+Test(shim_fence, a_stopped_shim_fences_first_when_it_goes_on)
+{
+    struct rig rig;
+    start_running(&rig, TICKS, false, 600);
+    cr_assert_eq(kill(rig.shim.pid, SIGSTOP), 0);
+    struct shim_msg late = { .type = SHIM_ARM, .seq = 99 };
+    late.arm.epoch = 7;
+    late.arm.deadline_ns = boot_add_ms(boot_now(), 60000).ns;
+    rig_tell(rig.sidecar.raw, late);
+    let_pass(700);
+    cr_assert_eq(kill(rig.shim.pid, SIGCONT), 0);
+    cr_expect_not(rig_from_shim(&rig, rig.sidecar.raw, SHIM_ARM_ACK).reply.ok);
+    (void)rig_from_shim(&rig, rig.sidecar.raw, SHIM_AGENT_EXITED);
+    rig_sidecar_leaves(&rig, ERR_FENCED, 79);
+    cr_expect_eq(rig_exited(&rig, NULL).cause, EXIT_FENCED);
+    rig_fini(&rig);
+}
+
 Test(shim_fence, renewals_keep_the_agent_alive)
 {
     struct rig rig;
