@@ -119,25 +119,30 @@ static bool is_in(uint32_t group, const uint32_t *list, size_t count)
     return false;
 }
 
-/* True when the groups asked for are the ones we have, in any order; none asked for: no matter. */
+/* True when the groups asked for are the ones we have, in any order. To ask for none is to ask root
+ * to drop them all, and nobody else anything. */
 static bool has_groups(const struct isolation_subject *s)
 {
     uint32_t own[GROUPS_MAX];
-    long count = s->group_count == 0 ? 0 : syscall(SYS_getgroups, GROUPS_MAX, own);
-    if (count < 0)
-        return false;
-    bool is_same = true;
+    long count = syscall(SYS_getgroups, GROUPS_MAX, own);
+    if (s->group_count == 0 && geteuid() != 0)
+        return true;
+    bool is_same = count >= 0;
     for (long i = 0; i < count; i++)
         is_same = is_same && is_in(own[i], s->groups, s->group_count);
-    for (size_t i = 0; i < s->group_count; i++)
-        is_same = is_same && is_in(s->groups[i], own, (size_t)count);
+    for (size_t i = 0; is_same && i < s->group_count; i++)
+        is_same = is_in(s->groups[i], own, (size_t)count);
     return is_same;
 }
 
-/* An unprivileged shim that stays who it is has nothing to change, and may not. */
+/* Who stays who it is has nothing to change; and may not, as an ordinary user or as a container's
+ * root without capabilities. */
 static bool is_same_user(const struct isolation_subject *s)
 {
-    return geteuid() != 0 && geteuid() == s->uid && getegid() == s->gid && has_groups(s);
+    uint32_t r, e, saved;
+    return syscall(SYS_getresuid, &r, &e, &saved) == 0 && r == s->uid && e == s->uid &&
+           saved == s->uid && syscall(SYS_getresgid, &r, &e, &saved) == 0 && r == s->gid &&
+           e == s->gid && saved == s->gid && has_groups(s);
 }
 
 static int set_groups(const struct isolation_subject *s)

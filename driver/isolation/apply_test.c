@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,35 @@ Test(apply, an_unprivileged_shim_may_keep_the_groups_it_has)
         if (isolation_apply(&subject, &stage, &error) || stage != ISOLATION_STAGE_GROUPS)
             _exit(101);
         _exit(is_same());
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "status %x", (unsigned)status);
+}
+
+/* A container's root whose capabilities were all taken away. */
+Test(apply, a_root_without_capabilities_may_stay_who_it_is)
+{
+    (void)nobody();
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct isolation_subject subject = { .plan = isolation_default(),
+                                             .groups = groups,
+                                             .group_count = 2,
+                                             .cwd = "/",
+                                             .nice = getpriority(PRIO_PROCESS, 0) };
+        struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+        const struct __user_cap_data_struct none[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+        const gid_t own[] = { 5678, 1234 };
+        if (setgroups(2, own) != 0 || syscall(SYS_capset, &head, none) != 0)
+            _exit(1);
+        int stage = 0, error = 0;
+        if (!isolation_apply(&subject, &stage, &error))
+            _exit(stage);
+        subject.group_count = 0; /* to drop them takes a capability */
+        if (isolation_apply(&subject, &stage, &error) || stage != ISOLATION_STAGE_GROUPS)
+            _exit(101);
+        _exit(0);
     }
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
