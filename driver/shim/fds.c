@@ -63,8 +63,7 @@ bool shim_fds_take(const struct shim_spec *spec, struct shim_fds *out, struct er
         if (given >= 0 && high[i] < 0)
             return err_sys(err, errno, "take %s %d", rows[i].name, (int)given);
     }
-    if (!close_between(0, SHIM_FD_KEEPER - 1, err) || !close_between(SHIM_FD_END, HIGH - 1, err) ||
-        !open_null(err))
+    if (!close_between(0, HIGH - 1, err) || !open_null(err))
         return false;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fd *slot = (struct fd *)(void *)((char *)out + rows[i].in_fds);

@@ -16,16 +16,15 @@ enum shim_fd_number {
     SHIM_FD_CONFIG,
     SHIM_FD_CGROUP, /* directory of the agent's cgroup */
     SHIM_FD_KEEPER, /* pidfd of the keeper */
-    SHIM_FD_LIFELINE,
-    SHIM_FD_END
+    SHIM_FD_LIFELINE
 };
 
 struct shim_fds { /* owns; FD_NONE where the spec has none */
     struct fd lock, control, in, out, err, config;
 };
 
-/** Moves what `spec` lists to its number, makes 0, 1 and 2 /dev/null and closes everything else but
- *  the keeper's. Errors: SYSTEM, naming the field. */
+/** Moves what `spec` lists to its number, makes 0, 1 and 2 /dev/null and closes everything else.
+ *  Errors: SYSTEM, naming the field. */
 MUST_USE bool shim_fds_take(const struct shim_spec *spec, struct shim_fds *out, struct err *err);
 
 /** Moves `*fd` to `number` (enum shim_fd_number), close-on-exec. Errors: SYSTEM. */

@@ -30,7 +30,8 @@ static char mark_of(struct fd fd)
     return pread(fd.raw, &mark, 1, 0) == 1 ? mark : '-';
 }
 
-/* The spec's numbers may be any, also those that the shim itself uses. */
+/* The spec's numbers may be any, also those that the shim itself uses; and strangers may have come
+ * along under those. */
 static int take_and_look(void)
 {
     struct err err = { 0 };
@@ -38,7 +39,8 @@ static int take_and_look(void)
     struct shim_spec spec;
     shim_spec_init(&spec);
     if (dup2(marked('l'), SHIM_FD_STDERR) < 0 || dup2(marked('o'), SHIM_FD_LOCK) < 0 ||
-        dup2(marked('e'), 2) < 0 || dup2(marked('c'), 300) < 0)
+        dup2(marked('e'), 2) < 0 || dup2(marked('c'), 300) < 0 ||
+        dup2(marked('x'), SHIM_FD_KEEPER) < 0 || dup2(marked('x'), SHIM_FD_LIFELINE) < 0)
         return 10;
     spec.lock_fd = SHIM_FD_STDERR;
     spec.stdout_fd = SHIM_FD_LOCK;
