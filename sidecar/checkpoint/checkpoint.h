@@ -57,6 +57,7 @@ struct checkpoint_request {
     const char *artifact_digest; /* hex or NULL */
     const struct cut_ops *cut;   /* NULL: nobody writes (the agent has not started or is gone) */
     int64_t freeze_ms;           /* 0: CHECKPOINT_FREEZE_MS */
+    bool may_trust_growth;       /* interval checkpoints: see DESIGN.md, "Logs that grow" */
     struct deadline until;
 };
 

@@ -24,6 +24,7 @@ struct reading {
     size_t hole_count, hole_next;
     uint64_t size;     /* as far as we read */
     uint64_t pos;      /* in the file */
+    size_t ahead;      /* read at most so far beyond what is wanted */
     size_t start, end; /* unconsumed bytes in the buffer */
     bool is_short;     /* the file ended before `size` */
 };
@@ -103,7 +104,9 @@ static bool fill(struct reading *f, size_t want, struct err *err)
             f->hole_next++;
             continue;
         }
-        size_t step = READER_BUFFER - f->end < left ? READER_BUFFER - f->end : (size_t)left;
+        size_t room = READER_BUFFER - f->end, wanted = want - f->end + f->ahead;
+        size_t step = room < wanted ? room : wanted;
+        step = step < left ? step : (size_t)left;
         ssize_t got = pread(f->fd, r->buffer + f->end, step, (off_t)f->pos);
         if (got < 0 && errno == EINTR)
             continue;
@@ -160,6 +163,62 @@ static bool reuse(struct reading *f, const struct item *old, enum chunk_mode mod
     return true;
 }
 
+static bool is_log(struct view path)
+{
+    static const char *const suffixes[] = { ".jsonl", ".ndjson", ".log" };
+    for (size_t i = 0; i < COUNT(suffixes); i++) {
+        size_t len = strlen(suffixes[i]);
+        if (path.len > len && memcmp(path.data + path.len - len, suffixes[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool may_sample(const struct reading *f, const struct item *old, const struct item *now)
+{
+    const struct reader *r = f->r;
+    bool is_same = now->size == old->size && now->ctime_ns == old->ctime_ns &&
+                   now->mtime_ns == old->mtime_ns;
+    return r->may_trust_growth && (f->size > old->size || (is_same && r->is_still)) &&
+           now->ino == old->ino && now->dev == old->dev && old->ref_count >= 4 &&
+           old->trusted < READER_TRUST_MAX && (r->leave == NULL || r->leave->count == 0) &&
+           is_log(f->path);
+}
+
+/* Of a log that grew: the first chunk, the last two of the old part and another one each time are
+ * compared, the others taken over unread. `*out_same` false: it is no log, all must be read. */
+static bool sample(struct reading *f, const struct item *old, bool *out_same, struct err *err)
+{
+    struct reader *r = f->r;
+    size_t turn = 1 + (size_t)(f->size / CHUNK_MIN + old->trusted) % (old->ref_count - 2);
+    *out_same = false;
+    f->ahead = 0;
+    for (size_t i = 0; i < old->ref_count; i++) {
+        const struct chunk_ref *ref = &r->before->refs[old->first_ref + i];
+        uint64_t quick = r->before->quick[old->first_ref + i];
+        bool is_last = i + 1 == old->ref_count;
+        if (i == 0 || i == turn || i + 2 >= old->ref_count) {
+            if (!fill(f, ref->plain_len, err))
+                return false;
+            if (f->end - f->start < ref->plain_len ||
+                quick_hash(r->seed, view_of(r->buffer + f->start, ref->plain_len)) != quick)
+                return true;
+            if (is_last && f->size > old->size)
+                break; /* ended where the file ended: cut again with what follows */
+            f->start += ref->plain_len;
+        } else {
+            f->pos += ref->plain_len - (f->end - f->start);
+            f->start = f->end = 0;
+        }
+        size_t at = catalog_add_ref(r->catalog, f->at);
+        r->catalog->refs[at] = *ref;
+        r->catalog->quick[at] = quick;
+    }
+    *out_same = true;
+    f->ahead = READER_BUFFER;
+    return true;
+}
+
 /* Cuts the rest of the file. */
 static bool stream(struct reading *f, enum chunk_mode mode, struct err *err)
 {
@@ -184,20 +243,34 @@ static bool stream(struct reading *f, enum chunk_mode mode, struct err *err)
     return fed == 0 || put(f, fed, err);
 }
 
-static bool read_content(struct reading *f, struct err *err)
+/* What the catalog before knows of this file; NULL: nothing of use. */
+static const struct item *known_item(const struct reading *f)
+{
+    const struct catalog *before = f->r->before;
+    size_t old = before == NULL || f->hole_count > 0 ? SIZE_MAX : catalog_find(before, f->path);
+    if (old == SIZE_MAX)
+        return NULL;
+    const struct item *item = &before->items[old];
+    return item->type == TREE_FILE && item->has_quick && !item->has_holes ? item : NULL;
+}
+
+static bool read_content(struct reading *f, bool may_trust, bool *out_wrong, struct err *err)
 {
     struct reader *r = f->r;
+    const struct item *old = known_item(f);
+    *out_wrong = false;
+    if (may_trust && old != NULL && may_sample(f, old, &r->catalog->items[f->at])) {
+        bool is_same = false;
+        if (!sample(f, old, &is_same, err))
+            return false;
+        *out_wrong = !is_same;
+        r->catalog->items[f->at].trusted = (uint8_t)(old->trusted + 1);
+        return !is_same || stream(f, CHUNK_CONTENT, err);
+    }
     if (!fill(f, CHUNK_MODE_BYTES, err))
         return false;
     enum chunk_mode mode = chunk_mode_of(view_of(r->buffer + f->start, f->end - f->start));
-    size_t old = r->before == NULL ? SIZE_MAX : catalog_find(r->before, f->path);
-    if (old != SIZE_MAX && f->hole_count == 0) {
-        const struct item *item = &r->before->items[old];
-        if (item->type == TREE_FILE && item->has_quick && !item->has_holes &&
-            !reuse(f, item, mode, err))
-            return false;
-    }
-    return stream(f, mode, err);
+    return (old == NULL || reuse(f, old, mode, err)) && stream(f, mode, err);
 }
 
 static bool is_equal_stat(const struct stat *a, const struct stat *b)
@@ -217,62 +290,88 @@ static void make_stores_visible(int fd, const struct stat *st, int64_t now_ns)
         (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-/* One attempt; `with_holes` false stores them as zeros. */
-static bool read_once(struct reader *r, size_t at, int fd, bool with_holes,
+enum attempt {
+    TRUSTING, /* as far as allowed */
+    READING,  /* all of it */
+    AS_ZEROS  /* all of it, holes as zeros: the file became shorter meanwhile */
+};
+
+/* Everything about the file but its content, as the entry's new head. */
+static bool replace_entry(struct reader *r, size_t at, int fd, const struct stat *st,
+                          struct buf *holes, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf path = { 0 }; /* the catalog's own bytes move */
+    CLEANUP(buf_fini) struct buf xattrs = { 0 };
+    buf_put(&path, catalog_borrow_path(r->catalog, at));
+    if (!scan_xattrs(fd, buf_view(&path), &xattrs, err))
+        return false;
+    struct item facts = scan_facts(st, r->now_ns, r->doubt_ns);
+    struct tree_entry entry = scan_entry(st, TREE_FILE);
+    facts.has_quick = true;
+    entry.path = buf_view(&path);
+    entry.xattrs = buf_view(&xattrs);
+    entry.holes = buf_view(holes);
+    entry.size = (uint64_t)st->st_size;
+    catalog_replace(r->catalog, at, &facts, &entry);
+    return true;
+}
+
+/* `*out_again`: what was read is of no use, the next attempt will do. */
+static bool read_once(struct reader *r, size_t at, int fd, enum attempt attempt, bool *out_again,
                       enum reader_outcome *out, struct err *err)
 {
     char shown[128];
     struct stat st, after;
-    int64_t now_ns = scan_clock_ns();
-    CLEANUP(buf_fini) struct buf path = { 0 }; /* the catalog's own bytes move */
     CLEANUP(buf_fini) struct buf holes = { 0 };
-    CLEANUP(buf_fini) struct buf xattrs = { 0 };
+    CLEANUP(buf_fini) struct buf path = { 0 };
     buf_put(&path, catalog_borrow_path(r->catalog, at));
+    r->now_ns = scan_clock_ns();
     if (fstat(fd, &st) < 0)
         return err_sys(err, errno, "stat \"%s\"", scan_show(buf_view(&path), shown));
-    if (!S_ISREG(st.st_mode)) {
-        *out = READER_GONE;
+    if (!S_ISREG(st.st_mode))
         return true;
-    }
     if ((uint64_t)st.st_size > TREE_SIZE_MAX)
         return err_set(err, ERR_INVALID, "\"%s\": larger than the format allows",
                        scan_show(buf_view(&path), shown));
-    make_stores_visible(fd, &st, now_ns);
-    if (!scan_xattrs(fd, buf_view(&path), &xattrs, err))
-        return false;
-    if (with_holes)
+    make_stores_visible(fd, &st, r->now_ns);
+    if (attempt != AS_ZEROS)
         find_holes(fd, &st, &holes);
-    struct item facts = scan_facts(&st, now_ns, r->doubt_ns);
-    facts.has_quick = true;
-    struct tree_entry entry = scan_entry(&st, TREE_FILE);
-    entry.path = buf_view(&path);
-    entry.xattrs = buf_view(&xattrs);
-    entry.holes = buf_view(&holes);
-    entry.size = (uint64_t)st.st_size;
-    catalog_replace(r->catalog, at, &facts, &entry);
     struct reading f = { .r = r,
                          .fd = fd,
                          .at = at,
                          .path = buf_view(&path),
                          .holes = holes.data,
                          .hole_count = holes.len / 16,
-                         .size = entry.size };
-    if (!read_content(&f, err))
+                         .size = (uint64_t)st.st_size,
+                         .ahead = READER_BUFFER };
+    bool is_wrong = false;
+    if (!replace_entry(r, at, fd, &st, &holes, err) ||
+        !read_content(&f, attempt == TRUSTING, &is_wrong, err))
         return false;
     if (fstat(fd, &after) < 0)
         return err_sys(err, errno, "stat \"%s\"", scan_show(buf_view(&path), shown));
     *out = f.is_short || !is_equal_stat(&st, &after) ? READER_MOVED : READER_STEADY;
-    if (f.is_short && !with_holes)
+    *out_again = is_wrong || (f.is_short && attempt != AS_ZEROS);
+    if (f.is_short && attempt == AS_ZEROS)
         catalog_resize(r->catalog, at, f.size);
-    return !f.is_short || !with_holes || read_once(r, at, fd, false, out, err);
+    return true;
 }
 
 bool reader_read(struct reader *r, size_t at, enum reader_outcome *out, struct err *err)
 {
     CLEANUP(fd_closep) struct fd fd = FD_NONE;
-    bool is_gone = false;
+    bool is_gone = false, is_again = false;
     if (!open_file(r, catalog_borrow_path(r->catalog, at), &fd, &is_gone, err))
         return false;
     *out = READER_GONE;
-    return is_gone || read_once(r, at, fd.raw, true, out, err);
+    if (is_gone)
+        return true;
+    for (enum attempt attempt = TRUSTING; attempt <= AS_ZEROS; attempt++) {
+        is_again = false;
+        if (!read_once(r, at, fd.raw, attempt, &is_again, out, err))
+            return false;
+        if (!is_again)
+            break;
+    }
+    return true;
 }

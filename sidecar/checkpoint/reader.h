@@ -17,9 +17,12 @@ struct reader {
     const struct pack_set *leave; /* chunks in these packs are not reused; or NULL */
     const struct quick_seed *seed;
     struct deadline until;
-    int64_t doubt_ns; /* see scan_facts: READER_FLIGHT_NS while somebody may be writing */
+    bool may_trust_growth; /* logs that grew: their old part is sampled, not read */
+    bool is_still;         /* nobody writes now: equal times are enough to sample as well */
+    int64_t doubt_ns;      /* see scan_facts: READER_FLIGHT_NS while somebody may be writing */
     reader_put_fn *put;
     void *put_arg;
+    int64_t now_ns;      /* when the file at hand was looked at */
     uint64_t read_bytes; /* counted */
     uint8_t *buffer;     /* READER_BUFFER bytes, borrowed */
 };
@@ -28,6 +31,9 @@ struct reader {
 /* A write sets the times first and may then take this long to bring its bytes: a file that changed
  * this recently is read again when nobody can be in the middle of a write any more. */
 #define READER_FLIGHT_NS (INT64_C(10) * 1000 * 1000 * 1000)
+
+/* A log is read whole at the latest after so many samples. */
+#define READER_TRUST_MAX 32
 
 enum reader_outcome {
     READER_STEADY, /* it did not change meanwhile */

@@ -30,6 +30,7 @@ struct kept {
     struct catalog *catalog;
     struct buf bytes;
     size_t puts;
+    uint64_t read_bytes;
 };
 
 static bool keep(void *arg, struct view plain, size_t at, struct err *err)
@@ -103,12 +104,14 @@ Test(reader, unchanged_chunks_are_reused)
     cr_assert_geq(second.catalog.items[1].ref_count + 1, chunks);
 }
 
-static void change_in_place(size_t at)
+static void change_byte(const char *name, size_t at)
 {
-    CLEANUP(str_freep) char *path = str_format("%s/a", f.state);
+    CLEANUP(str_freep) char *path = str_format("%s/%s", f.state, name);
     CLEANUP(fd_closep) struct fd fd = { open(path, O_WRONLY | O_CLOEXEC) };
     cr_assert_eq(pwrite(fd.raw, "X", 1, (off_t)at), 1);
 }
+
+static void change_in_place(size_t at) { change_byte("a", at); }
 
 Test(reader, page_changed_in_place_is_one_chunk_of_a_database)
 {
@@ -143,6 +146,80 @@ Test(reader, change_in_place_before_an_append_is_not_missed)
     (void)read_one(&second, &first.catalog, 1, &kept);
     cr_assert_gt(kept.bytes.len, 16384);
     cr_assert_eq(kept.bytes.data[10], 'X');
+}
+
+/* Reads "x.jsonl" with the permission to trust, on top of a catalog that knows it. */
+static void read_trusting(const char *name, void (*change)(const char *), struct kept *kept,
+                          struct scan *second)
+{
+    CLEANUP(scan_fini) struct scan first = { 0 };
+    struct err err = { 0 };
+    enum reader_outcome outcome;
+    fixture_write_noise(&f, name, 1500000, 1);
+    scan_now(&first);
+    (void)read_one(&first, &none, 1, kept);
+    change(name);
+    scan_now(second);
+    kept->catalog = &second->catalog;
+    kept->bytes.len = kept->puts = 0;
+    struct reader r = { .root_fd = root.raw,
+                        .catalog = &second->catalog,
+                        .before = &first.catalog,
+                        .seed = &seed,
+                        .until = fixture_soon(),
+                        .put = keep,
+                        .put_arg = kept,
+                        .buffer = buffer,
+                        .may_trust_growth = true };
+    cr_assert(reader_read(&r, 1, &outcome, &err), "%s", err.msg);
+    kept->read_bytes = r.read_bytes;
+    uint64_t sum = 0;
+    const struct item *item = &second->catalog.items[1];
+    for (size_t j = 0; j < item->ref_count; j++)
+        sum += second->catalog.refs[item->first_ref + j].plain_len;
+    cr_assert_eq(sum, item->size);
+}
+
+static void grow(const char *name) { fixture_append(&f, name, "tail"); }
+
+static void change_last_and_grow(const char *name)
+{
+    change_byte(name, 1499990);
+    grow(name);
+}
+
+static void change_first(const char *name) { change_byte(name, 3); }
+
+Test(reader, log_that_grew_is_sampled)
+{
+    CLEANUP(scan_fini) struct scan s = { 0 };
+    CLEANUP(kept_fini) struct kept kept = { 0 };
+    read_trusting("x.jsonl", grow, &kept, &s);
+    cr_assert_lt(kept.read_bytes, 1100000);
+    cr_assert_eq(s.catalog.items[1].trusted, 1);
+    cr_assert_eq(memcmp(kept.bytes.data + kept.bytes.len - 4, "tail", 4), 0);
+}
+
+Test(reader, log_whose_old_part_differs_is_read_whole)
+{
+    CLEANUP(scan_fini) struct scan s = { 0 };
+    CLEANUP(kept_fini) struct kept kept = { 0 };
+    read_trusting("x.jsonl", change_last_and_grow, &kept, &s);
+    cr_assert_geq(kept.read_bytes, 1500000);
+    cr_assert_eq(s.catalog.items[1].trusted, 0);
+}
+
+Test(reader, log_that_did_not_grow_and_other_files_are_read_whole)
+{
+    CLEANUP(scan_fini) struct scan s = { 0 };
+    CLEANUP(scan_fini) struct scan t = { 0 };
+    CLEANUP(kept_fini) struct kept kept = { 0 };
+    CLEANUP(str_freep) char *path = str_format("%s/x.jsonl", f.state);
+    read_trusting("x.jsonl", change_first, &kept, &s);
+    cr_assert_geq(kept.read_bytes, 1500000);
+    cr_assert_eq(unlink(path), 0);
+    read_trusting("x.bin", grow, &kept, &t);
+    cr_assert_geq(kept.read_bytes, 1500000);
 }
 
 Test(reader, shorter_file_takes_no_chunk_too_many)

@@ -338,8 +338,9 @@ static void visit_file(struct walk *w, const struct stat *st)
         (void)catalog_add(c, &facts, &entry);
         return;
     }
-    if (old != SIZE_MAX && scan_is_clean(&w->spec->before->items[old], st) &&
-        !is_leaving(w, &w->spec->before->items[old])) {
+    const struct item *item = old == SIZE_MAX ? NULL : &w->spec->before->items[old];
+    if (item != NULL && scan_is_clean(item, st) && !is_leaving(w, item) &&
+        (item->trusted == 0 || w->spec->may_trust_growth)) {
         (void)catalog_copy(c, w->spec->before, old);
         return;
     }

@@ -14,6 +14,7 @@ struct scan_spec {
     const struct catalog *before; /* borrowed; may be empty */
     const char *const *exclude;   /* checked patterns */
     size_t exclude_count;
+    bool may_trust_growth;        /* files of which only samples were read are fine as they are */
     const struct pack_set *leave; /* files with chunks in these packs count as changed; or NULL */
 };
 

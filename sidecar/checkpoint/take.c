@@ -99,6 +99,7 @@ static bool scan_again(struct take *t, const struct catalog *before, const struc
                              .before = before,
                              .exclude = spec->exclude,
                              .exclude_count = spec->exclude_count,
+                             .may_trust_growth = t->spec->request->may_trust_growth,
                              .leave = leave };
     return scan_tree(&how, out, err);
 }
@@ -124,6 +125,7 @@ static struct reader reader_for(struct take *t, struct catalog *catalog,
                             .leave = leave,
                             .seed = t->spec->seed,
                             .until = t->spec->request->until,
+                            .may_trust_growth = t->spec->request->may_trust_growth,
                             .doubt_ns = t->spec->request->cut != NULL ? READER_FLIGHT_NS
                                                                       : SCAN_TICK_NS,
                             .put = put_to_sealer,
@@ -196,6 +198,7 @@ static bool capture_changes(struct take *t, struct scan *next, struct capture *c
     if (!scan_again(t, &t->now.catalog, NULL, next, err))
         return false;
     struct reader reader = reader_for(t, &next->catalog, &t->now.catalog, NULL);
+    reader.is_still = true;
     reader.doubt_ns = SCAN_TICK_NS; /* nobody is in the middle of a write */
     reader.put = capture_put;
     reader.put_arg = capture;

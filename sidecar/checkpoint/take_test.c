@@ -296,6 +296,29 @@ Test(take, stores_through_a_mapping_are_saved_and_never_mixed_up)
     cr_assert_eq(munmap(words, size), 0);
 }
 
+Test(take, changes_in_place_of_a_log_wait_for_the_next_exact_checkpoint_at_most)
+{
+    struct err err = { 0 };
+    struct checkpoint_request trusting = { .reason = "interval",
+                                           .may_trust_growth = true,
+                                           .until = fixture_soon() };
+    CLEANUP(str_freep) char *path = str_format("%s/x.jsonl", f.state);
+    fixture_write_noise(&f, "x.jsonl", 6000000, 1);
+    cr_assert(fixture_save(&f));
+    for (off_t at = 0; at < 6000000; at += 200000) {
+        CLEANUP(fd_closep) struct fd fd = { open(path, O_WRONLY | O_CLOEXEC) };
+        cr_assert_eq(pwrite(fd.raw, "in place", 8, at), 8);
+        fixture_append(&f, "x.jsonl", "line\n");
+        trusting.until = fixture_soon();
+        cr_assert(checkpoint_take(f.cp, &trusting, &f.last, &err), "%s", err.msg);
+        commit();
+        if (at % 1000000 == 0) {
+            (void)fixture_save(&f); /* exact, although the times say that nothing changed */
+            compare_restored();
+        }
+    }
+}
+
 static enum mem_fault fail_from(void *arg, enum mem_op op, const char *name)
 {
     (void)name;

@@ -20,6 +20,7 @@ struct item {
     bool is_racy;     /* changed so recently that an equal time proves nothing */
     bool has_quick;   /* file: the fingerprints of its chunks are known */
     bool has_holes;
+    uint8_t trusted; /* file: checkpoints in a row that did not read all of it */
 };
 
 struct catalog { /* zeroed is empty */
