@@ -8,6 +8,7 @@
 void description_fini(struct description *d)
 {
     free(d->refs);
+    free(d->quick);
     *d = (struct description){ 0 };
 }
 
@@ -22,16 +23,19 @@ struct cutter {
 
 static void place(void *arg, size_t at, const struct chunk_ref *ref, uint64_t quick)
 {
-    (void)quick;
     struct description *d = arg;
     d->refs[at] = *ref;
+    d->quick[at] = quick;
 }
 
 static bool put_chunk(struct cutter *c, struct view plain, struct err *err)
 {
     struct description *d = c->out;
-    if ((d->count & (d->count - 1)) == 0) /* at powers of two */
-        d->refs = mem_resize(d->refs, d->count == 0 ? 1 : 2 * d->count, sizeof(struct chunk_ref));
+    if ((d->count & (d->count - 1)) == 0) { /* at powers of two */
+        size_t room = d->count == 0 ? 1 : 2 * d->count;
+        d->refs = mem_resize(d->refs, room, sizeof(struct chunk_ref));
+        d->quick = mem_resize(d->quick, room, sizeof(uint64_t));
+    }
     return sealer_put(c->sealer, plain, d->count++, err);
 }
 

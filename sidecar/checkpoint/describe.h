@@ -7,6 +7,7 @@
 /* All chunks of the tree: level 0 are the tree's own, each further level lists the one before. */
 struct description {
     struct chunk_ref *refs;
+    uint64_t *quick; /* beside refs */
     size_t count;
     size_t top;      /* the last level is refs[top] and after */
     uint32_t levels; /* above level 0 */

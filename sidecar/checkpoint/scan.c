@@ -517,6 +517,7 @@ bool scan_tree(const struct scan_spec *spec, struct scan *out, struct err *err)
         return err_sys(err, why, "stat the state directory");
     }
     w.dev = st.st_dev;
+    catalog_reserve(&out->catalog, spec->before);
     bool good = visit_dir(&w, root, &st, err);
     buf_fini(&w.path);
     free(w.links.slots);

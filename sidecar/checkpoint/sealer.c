@@ -8,10 +8,11 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#define THREADS_MAX 8
-#define SEALED_ROOM PACK_SEALED_BYTES(CHUNK_MAX)
-#define KINDS       2  /* PACK_DATA and PACK_TREE */
-#define INLINE_PUTS 12 /* chunks before threads are worth their start */
+#define THREADS_MAX  8
+#define SEALED_ROOM  PACK_SEALED_BYTES(CHUNK_MAX)
+#define KINDS        2  /* PACK_DATA and PACK_TREE */
+#define INLINE_PUTS  12 /* chunks before threads and an index are worth their start */
+#define EXPECT_AHEAD 8  /* chunks of the tree that may have gone since last time */
 
 /* One chunk on its way. */
 struct job {
@@ -25,7 +26,8 @@ struct job {
 
 struct known_set { /* chunks of one kind */
     const struct chunk_ref *refs;
-    struct chunk_index index;  /* in refs: read by jobs, never changed after the start */
+    size_t count;
+    struct chunk_index index;  /* in refs: made before the crew, whose jobs read it */
     struct chunk_ref *fresh;   /* of this run */
     struct chunk_index in_run; /* in fresh: caller's thread only */
     size_t fresh_count, fresh_cap;
@@ -43,6 +45,7 @@ struct sealer {
     _Atomic(struct squeeze *) squeezes[THREADS_MAX]; /* as many as jobs run at once; NULL: taken */
     unsigned squeeze_count;
     struct known_set sets[KINDS];
+    size_t tree_at; /* tree chunks come in the order of last time: the one expected next */
     enum pack_kind kind;
     sealer_place_fn *place;
     void *place_arg;
@@ -53,14 +56,33 @@ static struct known_set *set_of(struct sealer *s, enum pack_kind kind)
     return &s->sets[kind == PACK_TREE];
 }
 
-static void learn(struct known_set *set, const struct chunk_ref *refs, size_t count,
-                  const struct sealer_known *known)
+/* In a pack that will stay: others may be gone by the time somebody restores. */
+static bool is_lasting(const struct sealer *s, const struct chunk_ref *ref)
 {
-    assert(count < CHUNK_INDEX_NONE);
-    set->refs = refs;
-    for (size_t i = 0; i < count; i++)
-        if (pack_set_has(known->live, refs[i].pack) && !pack_set_has(known->leave, refs[i].pack))
-            chunk_index_add(&set->index, refs, (uint32_t)i);
+    return pack_set_has(s->spec.known.live, ref->pack) &&
+           !pack_set_has(s->spec.known.leave, ref->pack);
+}
+
+static void learn(struct sealer *s, struct known_set *set)
+{
+    assert(set->count < CHUNK_INDEX_NONE);
+    for (size_t i = 0; i < set->count; i++)
+        if (is_lasting(s, &set->refs[i]))
+            chunk_index_add(&set->index, set->refs, (uint32_t)i);
+}
+
+/* A few lookups cost less than making the index. */
+static const struct chunk_ref *find_known(const struct sealer *s, const struct known_set *set,
+                                          const uint8_t id[CRYPTO_HASH_BYTES])
+{
+    if (s->crew != NULL) {
+        uint32_t found = chunk_index_find(&set->index, set->refs, id);
+        return found == CHUNK_INDEX_NONE ? NULL : &set->refs[found];
+    }
+    for (size_t i = 0; i < set->count; i++)
+        if (memcmp(set->refs[i].id, id, CRYPTO_HASH_BYTES) == 0 && is_lasting(s, &set->refs[i]))
+            return &set->refs[i];
+    return NULL;
 }
 
 static void map_memory(struct sealer *s)
@@ -89,8 +111,10 @@ struct sealer *sealer_new(const struct sealer_spec *spec)
     map_memory(s);
     s->threads = threads;
     const struct sealer_known *known = &spec->known;
-    learn(set_of(s, PACK_DATA), known->data, known->data_count, known);
-    learn(set_of(s, PACK_TREE), known->tree, known->tree_count, known);
+    set_of(s, PACK_DATA)->refs = known->data;
+    set_of(s, PACK_DATA)->count = known->data_count;
+    set_of(s, PACK_TREE)->refs = known->tree;
+    set_of(s, PACK_TREE)->count = known->tree_count;
     return s;
 }
 
@@ -142,9 +166,9 @@ static void run_job(void *arg)
     struct known_set *set = set_of(s, s->kind);
     job->quick = quick_hash(s->spec.seed, plain);
     agent_keys_hash(keys, SUBKEY_CHUNK_ID, plain, job->ref.id);
-    uint32_t found = chunk_index_find(&set->index, set->refs, job->ref.id);
-    if (found != CHUNK_INDEX_NONE) {
-        job->ref = set->refs[found];
+    const struct chunk_ref *found = find_known(s, set, job->ref.id);
+    if (found != NULL) {
+        job->ref = *found;
         job->sealed_len = 0;
         return;
     }
@@ -203,11 +227,38 @@ void sealer_aim(struct sealer *sealer, enum pack_kind kind, sealer_place_fn *pla
     sealer->place_arg = arg;
 }
 
+/* The tree is the same as last time but for a few chunks: its fingerprints say where. */
+static bool place_expected(struct sealer *s, struct view plain, size_t at)
+{
+    const struct sealer_known *known = &s->spec.known;
+    if (known->tree_quick == NULL)
+        return false;
+    uint64_t quick = quick_hash(s->spec.seed, plain);
+    for (size_t i = s->tree_at; i < known->tree_count && i < s->tree_at + EXPECT_AHEAD; i++) {
+        const struct chunk_ref *ref = &known->tree[i];
+        if (known->tree_quick[i] != quick || ref->plain_len != plain.len || !is_lasting(s, ref))
+            continue;
+        s->tree_at = i + 1;
+        s->place(s->place_arg, at, ref, quick);
+        return true;
+    }
+    return false;
+}
+
+static void start_crew(struct sealer *s)
+{
+    learn(s, set_of(s, PACK_DATA));
+    learn(s, set_of(s, PACK_TREE));
+    s->crew = crew_new("sealer", s->threads, s->job_count);
+}
+
 bool sealer_put(struct sealer *sealer, struct view plain, size_t at, struct err *err)
 {
     assert(plain.len >= 1 && plain.len <= CHUNK_MAX && sealer->place != NULL);
-    if (sealer->puts++ == INLINE_PUTS && sealer->threads > 0)
-        sealer->crew = crew_new("sealer", sealer->threads, sealer->job_count);
+    if (sealer->kind == PACK_TREE && place_expected(sealer, plain, at))
+        return true;
+    if (sealer->puts++ == INLINE_PUTS)
+        start_crew(sealer);
     if (outstanding(sealer) == sealer->job_count && !collect_one(sealer, err))
         return false;
     struct job *job = &sealer->jobs[sealer->next++ % sealer->job_count];

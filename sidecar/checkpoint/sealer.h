@@ -13,6 +13,7 @@ struct sealer_known {
     const struct chunk_ref *data; /* chunks of files in the checkpoint before */
     size_t data_count;
     const struct chunk_ref *tree; /* chunks of its tree and of the lists above */
+    const uint64_t *tree_quick;   /* their fingerprints, or NULL */
     size_t tree_count;
     const struct pack_set *live;  /* packs that the checkpoint before needs: others may be gone */
     const struct pack_set *leave; /* packs whose chunks are to be stored again; or NULL */

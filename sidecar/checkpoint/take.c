@@ -22,6 +22,7 @@ void basis_fini(struct basis *basis)
 {
     catalog_fini(&basis->catalog);
     free(basis->tree_refs);
+    free(basis->tree_quick);
     free(basis->packs);
     pack_set_fini(&basis->live);
     *basis = (struct basis){ 0 };
@@ -322,6 +323,7 @@ static bool make_basis(struct take *t, struct description *d, struct basis *out,
     out->catalog = t->now.catalog;
     t->now.catalog = (struct catalog){ 0 };
     out->tree_refs = STEAL(d->refs);
+    out->tree_quick = STEAL(d->quick);
     out->tree_ref_count = d->count;
     basis_count(out);
     return list_packs(t, out, err);
@@ -378,6 +380,7 @@ static void prepare(struct take *t)
                                .known = { .data = before->catalog.refs,
                                           .data_count = before->catalog.ref_count,
                                           .tree = before->tree_refs,
+                                          .tree_quick = before->tree_quick,
                                           .tree_count = before->tree_ref_count,
                                           .live = &before->live,
                                           .leave = &t->leave },

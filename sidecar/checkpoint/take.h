@@ -16,6 +16,7 @@ struct basis {
     enum cut_kind cut;
     struct catalog catalog;
     struct chunk_ref *tree_refs; /* chunks of the tree and of the lists above it */
+    uint64_t *tree_quick;        /* their fingerprints; NULL: not known */
     size_t tree_ref_count;
     struct pack_id *packs; /* that it needs, ascending */
     size_t pack_count;

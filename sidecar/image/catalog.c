@@ -64,6 +64,18 @@ static void reserve_refs(struct catalog *c, size_t more)
     c->quick = mem_resize(c->quick, c->ref_cap, sizeof(uint64_t));
 }
 
+void catalog_reserve(struct catalog *c, const struct catalog *like)
+{
+    if (like->count == 0)
+        return;
+    (void)buf_reserve(&c->heads, like->heads.len);
+    reserve_refs(c, like->ref_count);
+    if (c->cap < like->count + ITEMS_MIN) {
+        c->cap = like->count + ITEMS_MIN;
+        c->items = mem_resize(c->items, c->cap, sizeof(struct item));
+    }
+}
+
 size_t catalog_add_ref(struct catalog *c, size_t at)
 {
     assert(c->items[at].first_ref + c->items[at].ref_count == c->ref_count);

@@ -35,6 +35,9 @@ struct catalog { /* zeroed is empty */
 /** Releases everything; zeroed memory is fine. */
 void catalog_fini(struct catalog *c);
 
+/** Room for as much as `like` has: what follows moves nothing. */
+void catalog_reserve(struct catalog *c, const struct catalog *like);
+
 /** Appends an entry without chunks and returns its number; `facts` has all but head and refs. */
 size_t catalog_add(struct catalog *c, const struct item *facts, const struct tree_entry *entry);
 /** Replaces the head and facts of entry `at`, and empties its list of chunks, which then begins at
