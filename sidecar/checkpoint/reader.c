@@ -333,7 +333,8 @@ static bool read_once(struct reader *r, size_t at, int fd, enum attempt attempt,
     if ((uint64_t)st.st_size > TREE_SIZE_MAX)
         return err_set(err, ERR_INVALID, "\"%s\": larger than the format allows",
                        scan_show(buf_view(&path), shown));
-    make_stores_visible(fd, &st, r->now_ns);
+    if (!r->may_trust_growth || !is_log(buf_view(&path))) /* logs are written, not mapped */
+        make_stores_visible(fd, &st, r->now_ns);
     if (attempt != AS_ZEROS)
         find_holes(fd, &st, &holes);
     struct reading f = { .r = r,

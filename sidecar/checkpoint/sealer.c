@@ -106,7 +106,7 @@ struct sealer *sealer_new(const struct sealer_spec *spec)
     unsigned threads = spec->threads < THREADS_MAX ? spec->threads : THREADS_MAX;
     s->spec = *spec;
     s->squeeze_count = threads > 0 ? threads : 1;
-    s->job_count = threads > 0 ? 2 * threads + 2 : 1;
+    s->job_count = threads + 2;
     s->jobs = mem_array(s->job_count, sizeof(struct job));
     map_memory(s);
     s->threads = threads;

@@ -146,10 +146,15 @@ static bool read_live(struct take *t, struct scan *scan, const struct catalog *b
         if (!reader_read(&reader, scan->dirty[i], &outcome, err))
             return false;
         t->moved += outcome == READER_MOVED;
-        t->gone += outcome == READER_GONE;
+        if (outcome == READER_GONE)
+            scan->dirty[t->gone++] = scan->dirty[i]; /* kept at the front of the list */
     }
     t->result->read_bytes += reader.read_bytes;
-    return sealer_flush(t->sealer, err);
+    if (!sealer_flush(t->sealer, err))
+        return false;
+    for (size_t i = t->gone; i-- > 0;)
+        catalog_remove(&scan->catalog, scan->dirty[i]); /* it has no content */
+    return true;
 }
 
 /* `next` becomes the newest scan. */
@@ -170,11 +175,11 @@ static bool settle(struct take *t, struct err *err)
             return false;
         advance(t, &next);
     }
-    if (t->gone > 0)
+    if (t->gone > 0 && !catalog_has_targets(&t->now.catalog))
         return err_set(err, ERR_UNAVAILABLE,
-                       "save \"%s\": files vanish faster than they can be read",
+                       "save \"%s\": names of files vanish faster than they can be read",
                        t->spec->spec->root);
-    t->is_fuzzy = t->is_fuzzy || t->moved > 0;
+    t->is_fuzzy = t->is_fuzzy || t->moved + t->gone > 0;
     return true;
 }
 

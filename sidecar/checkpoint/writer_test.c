@@ -75,6 +75,44 @@ Test(writer, files_of_a_stopped_writer_are_of_one_instant)
     cr_assert_gt(consistent, 30);
 }
 
+static void make_and_remove(const char *dir)
+{
+    CLEANUP(fd_closep) struct fd d = { open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    for (unsigned i = 0;; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "t%u", i % 50);
+        struct fd fd = { openat(d.raw, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) };
+        (void)!write(fd.raw, &i, sizeof(i));
+        fd_closep(&fd);
+        (void)snprintf(name, sizeof(name), "t%u", (i + 25) % 50);
+        (void)unlinkat(d.raw, name, 0);
+    }
+}
+
+static bool refuse(void *arg, int64_t max_ms, struct err *err)
+{
+    (void)arg, (void)max_ms;
+    return err_set(err, ERR_UNAVAILABLE, "freeze: not possible here");
+}
+
+Test(writer, files_that_come_and_go_do_not_stop_checkpoints)
+{
+    struct err err = { 0 };
+    struct restore_report report;
+    fixture_write(&f, "kept", "1", 1);
+    struct writer w = start_writer();
+    if (w.pid == 0)
+        make_and_remove(f.state);
+    struct cut_ops cut = { refuse, go_on, &w };
+    for (int i = 0; i < 60; i++) {
+        cr_assert(fixture_try(&f, &cut, &err), "%s", err.msg);
+        commit();
+        cr_assert(fixture_restore_to(&f, f.head, f.out, &report, &err), "%s", err.msg);
+    }
+    end_writer(&w);
+    cr_assert_eq(f.last.cut, CUT_FUZZY);
+}
+
 /* SQLite in WAL mode, and a log that says what was committed: a checkpoint holds every transaction
  * that its own copy of the log names. integrity_check alone would not see one that is missing. */
 static const char writer_code[] =

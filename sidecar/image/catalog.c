@@ -38,6 +38,25 @@ void catalog_replace(struct catalog *c, size_t at, const struct item *facts,
     item->head_len = (uint32_t)(c->heads.len - item->head_at);
 }
 
+void catalog_remove(struct catalog *c, size_t at)
+{
+    assert(at < c->count);
+    c->count--;
+    memmove(c->items + at, c->items + at + 1, (c->count - at) * sizeof(struct item));
+}
+
+bool catalog_has_targets(const struct catalog *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].type != TREE_HARDLINK)
+            continue;
+        size_t target = catalog_find(c, tree_borrow_target(catalog_borrow_head(c, i)));
+        if (target == SIZE_MAX || c->items[target].type != TREE_FILE)
+            return false;
+    }
+    return true;
+}
+
 void catalog_resize(struct catalog *c, size_t at, uint64_t size)
 {
     struct item *item = &c->items[at];

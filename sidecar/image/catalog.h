@@ -44,6 +44,10 @@ size_t catalog_add(struct catalog *c, const struct item *facts, const struct tre
  *  the end of refs. */
 void catalog_replace(struct catalog *c, size_t at, const struct item *facts,
                      const struct tree_entry *entry);
+/** Takes entry `at` out; the numbers of later ones fall by one. */
+void catalog_remove(struct catalog *c, size_t at);
+/** True when every hard link names a file that is there. */
+bool catalog_has_targets(const struct catalog *c);
 /** Sets the size of file `at`, which has no holes, to what its chunks add up to. */
 void catalog_resize(struct catalog *c, size_t at, uint64_t size);
 /** Appends a copy of entry `at` of another catalog, chunks included; returns its number. */

@@ -75,6 +75,22 @@ Test(catalog, replaced_entry_begins_without_chunks)
     cr_assert_eq(catalog_find(&c, view_str("a")), 1);
 }
 
+Test(catalog, hard_link_without_its_file_shows)
+{
+    CLEANUP(catalog_fini) struct catalog c = { 0 };
+    struct item facts = { 0 };
+    struct tree_entry link = { .type = TREE_HARDLINK,
+                               .path = view_str("e"),
+                               .target = view_str("d/b") };
+    make(&c);
+    (void)catalog_add(&c, &facts, &link);
+    cr_assert(catalog_has_targets(&c));
+    catalog_remove(&c, 3);
+    cr_assert_eq(c.count, 4);
+    cr_assert(view_is_equal(catalog_borrow_path(&c, 3), view_str("e")));
+    cr_assert_not(catalog_has_targets(&c));
+}
+
 Test(catalog, tree_gives_the_same_catalog)
 {
     CLEANUP(catalog_fini) struct catalog a = { 0 };

@@ -43,15 +43,15 @@ static size_t seek_cut(uint64_t *hash, const uint8_t *bytes, size_t from, size_t
                        bool *is_cut)
 {
     uint64_t h = *hash;
-    for (size_t i = from; i < to; i++) {
-        h = (h << 1) + gear[bytes[i]];
-        if ((h & mask) == 0) {
-            *is_cut = true;
-            to = i + 1;
-        }
+    size_t at = from;
+    bool is_found = false;
+    while (at < to && !is_found) {
+        h = (h << 1) + gear[bytes[at++]];
+        is_found = (h & mask) == 0;
     }
     *hash = h;
-    return to;
+    *is_cut = *is_cut || is_found;
+    return at;
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }

@@ -93,12 +93,19 @@ void tree_resize_head(uint8_t *head, size_t head_len, uint64_t size)
         head[head_len - tail + i] = (uint8_t)(size >> (8 * i));
 }
 
-struct view tree_borrow_path(struct view head)
+/* The byte string at `at`, whose length stands before it; lengths of ours are below 2^24. */
+static struct view borrow_bytes(struct view head, size_t at)
 {
-    assert(head.len >= PATH_AT);
-    const uint8_t *len = head.data + PATH_AT - 4;
-    return view_of(head.data + PATH_AT,
-                   (size_t)len[0] | (size_t)len[1] << 8 | (size_t)len[2] << 16);
+    assert(head.len >= at);
+    const uint8_t *len = head.data + at - 4;
+    return view_of(head.data + at, (size_t)len[0] | (size_t)len[1] << 8 | (size_t)len[2] << 16);
+}
+
+struct view tree_borrow_path(struct view head) { return borrow_bytes(head, PATH_AT); }
+
+struct view tree_borrow_target(struct view head)
+{
+    return borrow_bytes(head, PATH_AT + tree_borrow_path(head).len + 4);
 }
 
 static bool is_part(struct view part)

@@ -47,8 +47,9 @@ void tree_encode_head(const struct tree_entry *entry, struct buf *out);
 void tree_encode_chunks(const struct chunk_ref *refs, size_t count, struct buf *out);
 /** Changes the size in the encoded head of a file that has no holes. */
 void tree_resize_head(uint8_t *head, size_t head_len, uint64_t size);
-/** The path inside an encoded head, lent from it. */
+/** The path, or the target, inside an encoded head, lent from it. */
 struct view tree_borrow_path(struct view head);
+struct view tree_borrow_target(struct view head);
 
 /** Appends the entry. It must be in order and within the limits: the one who calls has checked. */
 void tree_encode_entry(const struct tree_entry *entry, struct buf *out);

@@ -273,6 +273,14 @@ Test(tree, bytes_are_what_the_format_says)
                            "2000000000000000");
 }
 
+Test(tree, target_is_found_in_a_head)
+{
+    CLEANUP(buf_fini) struct buf head = { 0 };
+    struct tree_entry link = link_of("some/link", "some/file");
+    tree_encode_head(&link, &head);
+    cr_assert(view_is_equal(tree_borrow_target(buf_view(&head)), view_str("some/file")));
+}
+
 Test(tree, size_of_a_head_can_be_changed_in_place)
 {
     CLEANUP(buf_fini) struct buf head = { 0 };

@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -174,14 +173,30 @@ static bool take(struct bench *b, const struct cut_ops *cut, struct cost *out, s
     return true;
 }
 
-static long private_dirty_kib(void)
+/* A number of KiB from a file of /proc. */
+static long proc_kib(const char *path, const char *key)
 {
     CLEANUP(buf_fini) struct buf text = { 0 };
     struct err ignored = { 0 };
-    if (!file_read(AT_FDCWD, "/proc/self/smaps_rollup", 8192, &text, &ignored))
+    if (!file_read(AT_FDCWD, path, 8192, &text, &ignored))
         return -1;
-    const char *at = strstr(buf_borrow_str(&text), "Private_Dirty:");
-    return at == NULL ? -1 : strtol(at + strlen("Private_Dirty:"), NULL, 10);
+    const char *at = strstr(buf_borrow_str(&text), key);
+    return at == NULL ? -1 : strtol(at + strlen(key), NULL, 10);
+}
+
+static long private_dirty_kib(void)
+{
+    return proc_kib("/proc/self/smaps_rollup", "Private_Dirty:");
+}
+
+/* The highest RSS so far becomes the present one; the peak that follows is this program's. */
+static long restart_peak(void)
+{
+    CLEANUP(fd_closep) struct fd fd = { open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC) };
+    struct err ignored = { 0 };
+    if (!fd_is_open(fd) || !fd_write_all(fd.raw, "5", 1, &ignored))
+        return -1;
+    return proc_kib("/proc/self/status", "VmHWM:");
 }
 
 static bool append_line(const struct bench *b, struct err *err)
@@ -221,22 +236,30 @@ static bool time_all(struct bench *b, struct err *err)
 {
     struct cost first, times[ROUNDS];
     long idle = private_dirty_kib();
-    struct rusage use;
+    long idle_rss = restart_peak();
     if (!take(b, NULL, &first, err))
         return false;
-    (void)getrusage(RUSAGE_SELF, &use);
+    long peak_rss = proc_kib("/proc/self/status", "VmHWM:");
     printf("{\"first_us\":%" PRId64 ",\"first_cpu_us\":%" PRId64 ",\"stored\":%" PRIu64
            ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64
            ",\"dirty_before_kib\":%ld,\"dirty_after_kib\":%ld,"
-           "\"maxrss_kib\":%ld,",
+           "\"peak_rss_kib\":%ld,\"idle_rss_kib\":%ld,",
            first.wall_us, first.cpu_us, b->last.stored_bytes, b->last.totals.files,
-           b->last.totals.bytes, idle, private_dirty_kib(), use.ru_maxrss);
+           b->last.totals.bytes, idle, private_dirty_kib(), peak_rss, idle_rss);
     if (!take(b, NULL, &first, err)) /* once more: what was too fresh to be believed */
         return false;
     for (size_t i = 0; i < ROUNDS; i++)
         if (!take(b, NULL, &times[i], err))
             return false;
     print_costs("unchanged", times, ROUNDS);
+    for (size_t i = 0; i < ROUNDS;
+         i++) { /* the floor of those below: caches as an interval leaves them */
+        struct timespec settle = { .tv_nsec = 60000000 };
+        (void)nanosleep(&settle, NULL);
+        if (!take(b, NULL, &times[i], err))
+            return false;
+    }
+    print_costs("paused", times, ROUNDS);
     if (!time_appends(b, NULL, "append", err) || !time_appends(b, &b->cut, "cut", err))
         return false;
     CLEANUP(str_freep) char *out = str_format("%s/out", b->work);
