@@ -167,6 +167,43 @@ Test(restore, random_trees_come_back_as_an_ordinary_user)
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
 }
 
+/* proto/golden: two packs made by format 1 with the data key 00 01 ... 1f. */
+#define GOLDEN_FIRST  "00000001-0f24466925ab79fa"
+#define GOLDEN_SECOND "00000002-79296dbf68e8c5d3"
+
+static void put_golden(const char *pack)
+{
+    struct err err = { 0 };
+    struct pack_writer *writer = NULL;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    CLEANUP(str_freep)
+    char *path = str_format("%.*s/proto/golden/%s", (int)(strstr(__FILE__, "/sidecar/") - __FILE__),
+                            __FILE__, pack);
+    cr_assert(file_read(AT_FDCWD, path, 100000, &bytes, &err), "%s", err.msg);
+    cr_assert(store_pack_create(f.store, FIXTURE_NAME, pack, fixture_soon(), &writer, &err));
+    cr_assert(pack_put(writer, buf_view(&bytes), fixture_soon(), &err));
+    cr_assert(pack_commit(&writer, fixture_soon(), &err), "%s", err.msg);
+}
+
+Test(restore, checkpoints_of_the_past_come_back)
+{
+    struct err err = { 0 };
+    struct stat a, b;
+    CLEANUP(buf_fini) struct buf notes = { 0 };
+    CLEANUP(fd_closep) struct fd out = FD_NONE;
+    put_golden(GOLDEN_FIRST);
+    put_golden(GOLDEN_SECOND);
+    cr_assert(fixture_restore_to(&f, GOLDEN_SECOND, f.out, &report, &err), "%s", err.msg);
+    out = (struct fd){ open(f.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    cr_assert(file_read(out.raw, "notes.txt", 100, &notes, &err), "%s", err.msg);
+    cr_assert(view_is_equal(buf_view(&notes), view_str("first state\nsecond state\n")));
+    cr_assert_eq(fstatat(out.raw, "d/deep.bin", &a, 0), 0);
+    cr_assert_eq(fstatat(out.raw, "z", &b, 0), 0);
+    cr_assert(a.st_ino == b.st_ino && a.st_size == 3000);
+    cr_assert_eq(fstatat(out.raw, "link", &b, 0), 0);
+    cr_assert(fixture_restore_to(&f, GOLDEN_FIRST, f.out, &report, &err), "%s", err.msg);
+}
+
 Test(restore, old_tree_is_replaced_whole)
 {
     struct err err = { 0 };
