@@ -10,8 +10,9 @@
 #include "sidecar/image/manifest.h"
 #include "sidecar/store/store.h"
 
-#define CHECKPOINT_FREEZE_MS 50                /* default bound of the agent's pause */
-#define CHECKPOINT_CUT_BYTES ((size_t)4 << 20) /* default bound of what is read during it */
+#define CHECKPOINT_FREEZE_MAX_MS 250 /* the same for trees that take long to look at */
+#define CHECKPOINT_FREEZE_MS     50  /* default bound of the agent's pause */
+#define CHECKPOINT_CUT_BYTES     ((size_t)4 << 20) /* default bound of what is read during it */
 
 /* How the agent is held still for the cut. `freeze` returns once everything that writes stands
  * still; `thaw` is called after every freeze that returned true, and may be late for one that the
@@ -56,8 +57,8 @@ struct checkpoint_request {
     const char *config_digest;   /* hex or NULL */
     const char *artifact_digest; /* hex or NULL */
     const struct cut_ops *cut;   /* NULL: nobody writes (the agent has not started or is gone) */
-    int64_t freeze_ms;           /* 0: CHECKPOINT_FREEZE_MS */
-    bool may_trust_growth;       /* interval checkpoints: see DESIGN.md, "Logs that grow" */
+    int64_t freeze_ms;     /* 0: CHECKPOINT_FREEZE_MS, or twice a look at all names and more */
+    bool may_trust_growth; /* interval checkpoints: see DESIGN.md, "Logs that grow" */
     struct deadline until;
 };
 

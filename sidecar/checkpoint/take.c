@@ -52,6 +52,7 @@ struct take {
     struct scan now; /* the newest scan */
     uint32_t moved, gone;
     bool is_fuzzy;
+    int64_t scan_us; /* what looking at all names took */
     struct checkpoint_result *result;
 };
 
@@ -270,11 +271,20 @@ static bool try_cut(struct take *t, int64_t freeze_ms, bool *out_done, struct er
     return true;
 }
 
+/* A tree of many files is looked at once inside the freeze; a bound below that would never do. */
+static int64_t default_freeze_ms(const struct take *t)
+{
+    int64_t needed_ms = CHECKPOINT_FREEZE_MS / 2 + 2 * t->scan_us / 1000;
+    if (needed_ms > CHECKPOINT_FREEZE_MAX_MS)
+        return CHECKPOINT_FREEZE_MAX_MS;
+    return needed_ms > CHECKPOINT_FREEZE_MS ? needed_ms : CHECKPOINT_FREEZE_MS;
+}
+
 /* The instant that the checkpoint shows. Everything up to now was read while the agent ran. */
 static bool make_cut(struct take *t, struct err *err)
 {
     const struct checkpoint_request *request = t->spec->request;
-    int64_t freeze_ms = request->freeze_ms > 0 ? request->freeze_ms : CHECKPOINT_FREEZE_MS;
+    int64_t freeze_ms = request->freeze_ms > 0 ? request->freeze_ms : default_freeze_ms(t);
     if (request->cut == NULL)
         return settle(t, err);
     for (int attempt = 1;; attempt++) {
@@ -418,10 +428,12 @@ static bool is_unchanged(const struct take *t)
 static bool run(struct take *t, struct basis *out, struct err *err)
 {
     const struct basis *before = t->spec->before;
+    struct mono began = mono_now();
     choose_leaving(t);
     if (!open_root(t->spec->spec->root, &t->root, err) ||
         !scan_again(t, &before->catalog, &t->leave, &t->now, err))
         return false;
+    t->scan_us = mono_diff_us(mono_now(), began);
     if (t->now.dirty_count > 0 || !is_unchanged(t)) {
         prepare(t);
         if (!read_live(t, &t->now, &before->catalog, &t->leave, err))
