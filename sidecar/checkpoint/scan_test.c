@@ -129,8 +129,8 @@ Test(scan, excluded_directory_is_not_entered)
 Test(scan, shared_memory_of_sqlite_is_left_out)
 {
     CLEANUP(scan_fini) struct scan s = { 0 };
-    static const char *const names[] = { "a.db",     "a.db-journal", "a.db-shm",
-                                         "a.db-wal", "alone-shm",    "-shm" };
+    static const char *const names[] = { "a.db",  "a.db-journal", "a.db-shm", "a.db-wal",
+                                         "abcde", "alone-shm",    "-shm" };
     for (size_t i = 0; i < COUNT(names); i++)
         fixture_write(&f, names[i], "1", 1);
     scan(&none, &s);

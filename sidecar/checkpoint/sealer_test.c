@@ -125,6 +125,38 @@ Test(sealer, chunks_in_packs_that_leave_or_are_not_needed_are_stored_again)
     sealer_free(sealer);
 }
 
+static uint64_t seal_tree(const struct placed *before, const struct pack_set *live,
+                          struct placed *out)
+{
+    uint64_t stored = pack_out_bytes(pack);
+    struct sealer *sealer = sealer_new(
+        &(struct sealer_spec){ .source = &source,
+                               .pack = pack,
+                               .id = id,
+                               .seed = &seed,
+                               .threads = 2,
+                               .known = { .tree = before->refs,
+                                          .tree_quick = before->quick,
+                                          .tree_count = CHUNKS,
+                                          .live = live } });
+    out->count = 0;
+    put_all(sealer, out, PACK_TREE);
+    sealer_free(sealer);
+    return pack_out_bytes(pack) - stored;
+}
+
+Test(sealer, tree_is_known_by_its_fingerprints_in_packs_that_stay)
+{
+    static struct placed nothing, first, second;
+    CLEANUP(pack_set_fini) struct pack_set live = { 0 };
+    CLEANUP(pack_set_fini) struct pack_set none = { 0 };
+    uint64_t all = seal_tree(&nothing, &none, &first);
+    pack_set_add(&live, id.sequence, 0);
+    cr_assert_eq(seal_tree(&first, &live, &second), 0);
+    cr_assert_eq(memcmp(first.refs, second.refs, sizeof(first.refs)), 0);
+    cr_assert_eq(seal_tree(&first, &none, &second), all);
+}
+
 Test(sealer, failing_store_ends_the_run_and_leaks_nothing)
 {
     struct mem_server *server = mem_server_new();

@@ -2,6 +2,9 @@
 
 #include "sidecar/checkpoint/fixture_test.h"
 
+#include <grp.h>
+#include <sys/wait.h>
+
 static struct fixture f;
 static struct stage stage;
 static struct fd root;
@@ -92,6 +95,35 @@ Test(stage, directory_gets_its_mode_at_the_end)
     cr_assert_eq(fstatat(root.raw, "d", &st, 0), 0);
     cr_assert(S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0555);
     cr_assert_eq(st.st_mtim.tv_sec, 1000000000);
+}
+
+static bool strip_as_ordinary_user(void)
+{
+    struct err err = { 0 };
+    struct stage_file file;
+    struct stat st;
+    struct tree_entry entry = entry_of(TREE_FILE, "s");
+    entry.mode = 04755;
+    entry.uid = entry.gid = 0;
+    return stage_open(&stage, &entry, &file, &err) && stage_finish(&stage, &file, &err) &&
+           fstatat(root.raw, "s", &st, 0) == 0 && (st.st_mode & 07777) == 0755 &&
+           stage.not_owned == 1;
+}
+
+/* Otherwise a program of root would come back as one of ours that everybody may run as us. */
+Test(stage, set_id_bits_do_not_survive_another_owner)
+{
+    if (geteuid() != 0)
+        cr_skip("needs root to become somebody else");
+    cr_assert_eq(fchmod(root.raw, 0777), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool is_dropped = setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0;
+        _exit(is_dropped && strip_as_ordinary_user() ? 0 : 1);
+    }
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
 }
 
 Test(stage, set_id_bits_survive_the_owner)
