@@ -42,9 +42,9 @@ void loop_timer_free(struct loop_timer *timer);
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_PRIO = 4, LOOP_HUP = 8 };
 typedef void loop_ready_fn(void *arg, unsigned events);
 
+struct loop_watch;
 /** Calls `on_ready` while `fd` (borrowed, pollable) has one of `events`. LOOP_READ is also given
  *  at end of file and on errors, so a reader always learns of them. */
-struct loop_watch;
 struct loop_watch *loop_watch_new(struct loop *loop, int fd, unsigned events,
                                   loop_ready_fn *on_ready, void *arg);
 /** Replaces the events waited for; 0 pauses. */
