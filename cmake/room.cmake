@@ -48,7 +48,7 @@ function(room_test path target stem source)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
   add_dependencies(unit ${name})
   add_test(NAME ${path}/${module} COMMAND ${name} --jobs=2 WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-  set_tests_properties(${path}/${module} PROPERTIES TIMEOUT 120 LABELS unit)
+  set_tests_properties(${path}/${module} PROPERTIES TIMEOUT 300 LABELS unit)
 endfunction()
 
 function(program name dir)

@@ -234,11 +234,8 @@ Test(take, fifo_socket_and_device_are_skipped_at_once)
 Test(take, unreadable_file_is_an_error_that_names_it)
 {
     struct err err = { 0 };
-    if (geteuid() == 0) {
-        CLEANUP(str_freep) char *deep = str_format("%s/d", f.state);
-        cr_assert_eq(mkdir(deep, 0700), 0);
-        cr_skip("root reads everything");
-    }
+    if (geteuid() == 0)
+        cr_skip("root reads everything"); /* leaves by a jump: nothing may be owned here */
     fixture_write(&f, "secret", "1", 1);
     CLEANUP(str_freep) char *path = str_format("%s/secret", f.state);
     cr_assert_eq(chmod(path, 0), 0);

@@ -214,6 +214,7 @@ Test(writer, link_in_place_of_the_directory_is_not_followed)
     struct checkpoint_result out = { 0 };
     struct checkpoint_request request = { .reason = "test", .until = fixture_soon() };
     CLEANUP(str_freep) char *aside = str_format("%s.aside", f.state);
+    checkpoint_free(f.cp);
     fixture_open(&f, NULL, 0);
     cr_assert(rename(f.state, aside) == 0 && symlink("/etc", f.state) == 0);
     cr_assert_not(checkpoint_take(f.cp, &request, &out, &err));
