@@ -122,7 +122,6 @@ void host_facts_read(const char *root, struct host_facts *out)
     *out = (struct host_facts){ .cores = count_cores(root), .core_mhz = core_mhz(root) };
     struct utsname kernel;
     const bool has_cgroup = find_cgroup(out) && access(out->cgroup_dir, W_OK) == 0;
-    attr_add(out, "driver.agent.version", "%s", AGENT_VERSION);
     attr_add(out, "driver.agent.kernel", "%s", uname(&kernel) == 0 ? kernel.release : "");
     attr_add(out, "driver.agent.cgroup_v2", "%s", has_cgroup ? "true" : "");
     attr_add(out, "driver.agent.pid_namespaces", "%s", has_pid_namespaces(root) ? "true" : "");
