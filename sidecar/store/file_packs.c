@@ -58,12 +58,8 @@ static void remove_leftovers(int temp_dir)
 static bool temp_make(struct file_writer *w, struct deadline until, struct err *err)
 {
     CLEANUP(fd_closep) struct fd temp_dir = FD_NONE;
-    CLEANUP(fd_closep)
-    struct fd lock = { openat(w->agent.raw, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-                              0600) };
-    if (lock.raw < 0)
-        return file_failed(err, errno, ERR_UNAVAILABLE, "open lock");
-    if (!file_lock(lock.raw, until, err) ||
+    CLEANUP(fd_closep) struct fd lock = FD_NONE;
+    if (!file_agent_lock(w->agent.raw, until, &lock, err) ||
         !file_dir_open(w->agent.raw, "tmp", FILE_MAKE, &temp_dir, err))
         return false;
     remove_leftovers(temp_dir.raw);

@@ -9,12 +9,10 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
 
 #define RECORD_FILE    "record"
-#define LOCK_FILE      "lock"
 #define HEADER_MAX     ((size_t)96)
 #define HEADER_FIELDS  5
 #define LOOK_LOCAL_MS  500
@@ -155,12 +153,8 @@ bool file_record_write(struct store *store, const char *name, const struct store
             err->kind = make == FILE_EXISTING ? ERR_CONFLICT : ERR_UNAVAILABLE;
         return false;
     }
-    CLEANUP(fd_closep)
-    struct fd lock = { openat(dir.raw, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-                              0600) };
-    if (lock.raw < 0)
-        return file_failed(err, errno, ERR_UNAVAILABLE, "open lock");
-    if (!file_lock(lock.raw, until, err))
+    CLEANUP(fd_closep) struct fd lock = FD_NONE;
+    if (!file_agent_lock(dir.raw, until, &lock, err))
         return false;
     remove_leftovers(dir.raw);
     struct header header = { 0 };

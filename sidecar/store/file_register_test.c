@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -149,6 +150,37 @@ Test(file_register, lock_of_a_killed_writer_does_not_stay)
               err.msg);
     close(ready[0]);
     close(ready[1]);
+}
+
+/* Somebody tidies up: who waited for the file that was removed must not write beside who holds the
+ * one that is there now, or both would win. */
+Test(file_register, removed_lock_lets_nobody_write_beside_its_holder)
+{
+    DISK(d);
+    struct store_version version;
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    CLEANUP(str_freep) char *path = str_format("%s/agents/a/lock", d.root);
+    CLEANUP(fd_closep) struct fd old = { open(path, O_RDWR | O_CLOEXEC) };
+    cr_assert_eq(flock(old.raw, LOCK_EX), 0);
+    CLEANUP(fd_closep) struct fd notify = { inotify_init1(IN_CLOEXEC) };
+    cr_assert_geq(inotify_add_watch(notify.raw, path, IN_OPEN), 0);
+    pid_t child = fork();
+    if (child == 0) { /* waits for `old`; what we hold of it is shared, so it opens its own */
+        struct deadline until = deadline_after(boot_now(), 1000, 0);
+        bool wrote = store_replace(store, "a", &version, view_str("two"), until, &version, &err);
+        _exit(wrote ? 1 : err.kind == ERR_UNAVAILABLE ? 0 : 2);
+    }
+    struct inotify_event opened[16]; /* the child has the old file before it is removed */
+    cr_assert_gt(read(notify.raw, opened, sizeof(opened)), 0);
+    cr_assert_eq(unlink(path), 0);
+    CLEANUP(fd_closep) struct fd now = { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) };
+    cr_assert_eq(flock(now.raw, LOCK_EX), 0);
+    cr_assert_eq(flock(old.raw, LOCK_UN), 0);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d", WEXITSTATUS(status));
+    expect_text(store, "one");
 }
 
 /* Writers killed at arbitrary instants: every reader sees a whole record, every version is new. */

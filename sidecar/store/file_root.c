@@ -104,6 +104,33 @@ bool file_lock(int fd, struct deadline until, struct err *err)
     return true;
 }
 
+/* True when the name still leads to the file that we have locked. */
+static bool is_in_place(int agent_dir, int lock)
+{
+    struct stat ours, there;
+    return fstat(lock, &ours) == 0 &&
+           fstatat(agent_dir, FILE_LOCK, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+bool file_agent_lock(int agent_dir, struct deadline until, struct fd *out, struct err *err)
+{
+    const int how = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+    for (;;) {
+        CLEANUP(fd_closep) struct fd lock = { openat(agent_dir, FILE_LOCK, how, 0600) };
+        if (!fd_is_open(lock))
+            return file_failed(err, errno, ERR_UNAVAILABLE, "open lock");
+        if (!file_lock(lock.raw, until, err))
+            return false;
+        if (is_in_place(agent_dir, lock.raw)) {
+            *out = fd_take(&lock);
+            return true;
+        }
+        if (deadline_is_past(until, boot_now()))
+            return err_set(err, ERR_UNAVAILABLE, "lock: its file is being exchanged");
+    }
+}
+
 struct marker {
     int64_t format;
     uint8_t id[FILE_ID_BYTES];

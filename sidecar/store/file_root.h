@@ -9,6 +9,7 @@
 
 #define FILE_MARKER   "agent-store"
 #define FILE_ID_BYTES 16
+#define FILE_LOCK     "lock" /* in an agent's directory */
 
 struct file_store {
     struct store base;
@@ -34,6 +35,10 @@ MUST_USE bool file_agent_open(struct file_store *store, const char *name, enum f
 
 /** Waits for an exclusive flock until the deadline. Errors: UNAVAILABLE. */
 MUST_USE bool file_lock(int fd, struct deadline until, struct err *err);
+/** Opens (or makes) the file "lock" in an agent's directory and locks it; it is the one that later
+ *  comers find there, also when somebody removed it meanwhile. Errors: UNAVAILABLE, DENIED. */
+MUST_USE bool file_agent_lock(int agent_dir, struct deadline until, struct fd *out,
+                              struct err *err);
 
 /** Fills `err` by errno with the kind of this backend's table: DENIED, NOT_FOUND, or `other`. */
 bool file_failed(struct err *err, int os_errno, enum err_kind other, const char *fmt, ...)
