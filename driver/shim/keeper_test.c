@@ -24,7 +24,8 @@ static struct keeper family(int pipe)
     if (!keeper_enter(&keeper, &err))
         _exit(2);
     if (fork() == 0) {
-        if (fork() == 0) /* double-forked, in its own session */
+        fd_closep(&keeper.lifeline); /* as an exec does */
+        if (fork() == 0)             /* double-forked, in its own session */
             (void)setsid();
         (void)write(pipe, "x", 1);
         for (;;)
@@ -82,7 +83,7 @@ static void stage(bool kill_keeper)
         cr_assert_eq(write(order[1], "k", 1), 1);
     else
         cr_assert_eq(kill(shim, SIGKILL), 0);
-    cr_expect(breaks(ends[0], 1000));
+    cr_expect(breaks(ends[0], 10000));
     (void)kill(shim, SIGKILL);
     (void)waitpid(shim, NULL, 0);
 }
