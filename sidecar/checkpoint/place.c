@@ -52,7 +52,7 @@ static bool remove_leftovers(const struct place *p, struct err *err)
     CLEANUP(close_dir) DIR *dir = fdopendir(fd.raw);
     if (dir == NULL)
         return err_sys(err, errno, "read the parent of \"%s\"", p->target);
-    fd = FD_NONE; /* the DIR's now */
+    (void)fd_take(&fd); /* the DIR's now */
     stage_prefix(p, prefix);
     for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
         if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&

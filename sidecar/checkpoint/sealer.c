@@ -259,6 +259,7 @@ bool sealer_put(struct sealer *sealer, struct view plain, size_t at, struct err 
         return true;
     if (sealer->puts++ == INLINE_PUTS)
         start_crew(sealer);
+    assert(sealer->job_count > 0);
     if (outstanding(sealer) == sealer->job_count && !collect_one(sealer, err))
         return false;
     struct job *job = &sealer->jobs[sealer->next++ % sealer->job_count];
