@@ -238,7 +238,7 @@ static bool item_end(struct parser *p, const struct hcl_node *item, bool one_lin
     if (one_line ? c == '}' : c < 0 || c == '\n')
         return true;
     return hcl_scan_fail(s, hcl_scan_pos(s),
-                         one_line ? "a block of one line holds one attribute"
+                         one_line ? "a block of one line holds one attribute; else { ends its line"
                                   : "a line end must stand here");
 }
 
