@@ -13,16 +13,17 @@
 #define SHIM_NONCE_BYTES 16
 #define SHIM_TEXT_MAX    200 /* bytes of UTF-8 in one message; cut at a character */
 
-#define EXIT_CAUSES(X) /* cause, number on the wire, what happened */                      \
-    X(EXITED, 1, "the agent returned exit_code by itself")                                 \
-    X(SIGNALED, 2, "the agent died of signal, which nobody of ours sent")                  \
-    X(STOPPED, 3, "asked to stop, and it ended in time")                                   \
-    X(KILLED, 4, "asked to stop, and it had to be killed; or asked to kill")               \
-    X(FENCED, 5, "the right to run was lost or ran out; frozen and killed")                \
-    X(SIDECAR_LOST, 6, "the sidecar died under a running agent, which was then stopped")   \
-    X(START_REFUSED, 7, "the sidecar gave up before the gate; exit_code is the sidecar's") \
-    X(EXEC_FAILED, 8, "the agent could not be started: stage and os_errno say where")      \
-    X(SHIM_ERROR, 9, "the shim could not do its work; message says what")
+/* Of START_REFUSED exit_code is the sidecar's; of EXEC_FAILED stage and os_errno say where. */
+#define EXIT_CAUSES(X) /* cause, number on the wire, what happened, for people */        \
+    X(EXITED, 1, "the agent ended by itself")                                            \
+    X(SIGNALED, 2, "the agent died of a signal, which nobody of ours sent")              \
+    X(STOPPED, 3, "asked to stop, and it ended in time")                                 \
+    X(KILLED, 4, "asked to stop, and it had to be killed; or asked to kill")             \
+    X(FENCED, 5, "the right to run was lost or ran out; frozen and killed")              \
+    X(SIDECAR_LOST, 6, "the sidecar died under a running agent, which was then stopped") \
+    X(START_REFUSED, 7, "the sidecar gave up before the agent could start")              \
+    X(EXEC_FAILED, 8, "the agent could not be started")                                  \
+    X(SHIM_ERROR, 9, "the supervisor could not do its work")
 
 #define EXIT_CAUSE_ENUM(cause, number, text) EXIT_##cause = (number),
 enum exit_cause { EXIT_NONE, EXIT_CAUSES(EXIT_CAUSE_ENUM) EXIT_CAUSE_END };
