@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define EPOCH    "AGENT_EPOCH="
 #define RESTORED "AGENT_RESTORED="
@@ -115,6 +116,17 @@ bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree 
     return proc_spawn(&spec, out, err);
 }
 
+/* The kernel's word, but for two that would mislead. */
+static const char *reason(const struct shim_spec *spec, const struct proc_failure *why)
+{
+    if (why->stage == PROC_STAGE_EXEC && why->os_errno == ENOENT &&
+        access(spec->agent.argv[0], F_OK) == 0)
+        return "its interpreter is not there";
+    if (why->stage == ISOLATION_STAGE_MOUNTS && why->os_errno == EINVAL)
+        return "the root directory is no mount point (before a chroot, bind it onto itself)";
+    return strerror(why->os_errno);
+}
+
 void shim_launch_explain(const struct shim_spec *spec, const struct proc_failure *why,
                          char out[SHIM_TEXT_MAX + 1])
 {
@@ -122,7 +134,6 @@ void shim_launch_explain(const struct shim_spec *spec, const struct proc_failure
     const char *doing = isolation_stage_text(why->stage);
     const char *object = why->stage == ISOLATION_STAGE_DIRECTORY ? spec->cwd : spec->agent.argv[0];
     (void)snprintf(text, sizeof(text), "%s \"%s\": %s",
-                   doing != NULL ? doing : proc_stage_text(why->stage), object,
-                   strerror(why->os_errno));
+                   doing != NULL ? doing : proc_stage_text(why->stage), object, reason(spec, why));
     shim_text_copy(out, text);
 }

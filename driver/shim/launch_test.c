@@ -42,6 +42,11 @@ Test(launch, a_failure_names_step_object_and_reason)
         { { ISOLATION_STAGE_DIRECTORY, EACCES },
           "enter the working directory \"/srv\": Permission denied" },
         { { ISOLATION_STAGE_USER, EPERM }, "set user \"/opt/agent\": Operation not permitted" },
+        { { ISOLATION_STAGE_MOUNTS, EPERM },
+          "make a mount namespace \"/opt/agent\": Operation not permitted" },
+        { { ISOLATION_STAGE_MOUNTS, EINVAL },
+          "make a mount namespace \"/opt/agent\": the root directory is no mount point (before a "
+          "chroot, bind it onto itself)" },
     };
     struct shim_spec spec;
     shim_spec_init(&spec);
@@ -52,4 +57,16 @@ Test(launch, a_failure_names_step_object_and_reason)
         shim_launch_explain(&spec, &rows[i].why, text);
         cr_expect_str_eq(text, rows[i].text);
     }
+}
+
+Test(launch, a_script_that_is_there_lacks_its_interpreter)
+{
+    static const char *const argv[] = { "/proc/self/exe", NULL };
+    const struct proc_failure why = { PROC_STAGE_EXEC, ENOENT };
+    char text[SHIM_TEXT_MAX + 1];
+    struct shim_spec spec;
+    shim_spec_init(&spec);
+    spec.agent.argv = argv;
+    shim_launch_explain(&spec, &why, text);
+    cr_expect_str_eq(text, "execute \"/proc/self/exe\": its interpreter is not there");
 }
