@@ -99,14 +99,24 @@ static bool is_private(int fd, struct err *err)
     return true;
 }
 
+/* Whom the kernel denies a file, an operator must give it. */
+static bool as_denied(bool good, struct err *err)
+{
+    if (!good && (err->os_errno == EACCES || err->os_errno == EPERM || err->os_errno == EROFS))
+        err->kind = ERR_DENIED;
+    return good;
+}
+
 static bool load(const char *path, struct keyring *ring, struct err *err)
 {
     CLEANUP(fd_closep)
     struct fd file = { open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) };
     if (file.raw < 0 && errno == ENOENT)
         return err_set(err, ERR_NOT_FOUND, "no such file");
+    if (file.raw < 0 && errno == ELOOP)
+        return err_set(err, ERR_INVALID, "is a symbolic link, name the file itself");
     if (file.raw < 0)
-        return err_sys(err, errno, "open");
+        return as_denied(err_sys(err, errno, "open"), err);
     CLEANUP(secret_freep) struct secret *text = NULL;
     return is_private(file.raw, err) && secret_read_fd(file.raw, path, FILE_MAX, &text, err) &&
            secret_use(text, parse_file, ring, err);
@@ -174,7 +184,7 @@ bool keyring_open(const char *path, bool may_create, struct keyring **out, struc
     bool good = load(path, ring, &why);
     if (!good && why.kind == ERR_NOT_FOUND && may_create) {
         struct err made = { 0 };
-        if (!make_file(path, &made)) {
+        if (!as_denied(make_file(path, &made), &made)) {
             *err = made;
             return err_wrap(err, "make key file");
         }

@@ -14,8 +14,8 @@
 struct keyring;
 
 /** Loads the key file, making it when it is absent and `may_create`. Errors: NOT_FOUND absent;
- *  DENIED owned by another user (neither ours nor root) or accessible to group or others; CORRUPT
- *  not a key file; INVALID not a regular file; SYSTEM. Each names the path. */
+ *  DENIED no permission, owned by another user (neither ours nor root), or accessible to group or
+ *  others; CORRUPT not a key file; INVALID not a regular file; SYSTEM. Each names the path. */
 MUST_USE bool keyring_open(const char *path, bool may_create, struct keyring **out,
                            struct err *err);
 /** Wipes. NULL is fine. */

@@ -122,7 +122,25 @@ Test(keyring, directory_and_symlink_are_refused)
     cr_assert_eq(failure_of_open(&err), ERR_INVALID);
     cr_assert_eq(rmdir(path), 0);
     cr_assert_eq(symlink("/etc/passwd", path), 0);
-    cr_assert_eq(failure_of_open(&err), ERR_SYSTEM);
+    cr_assert_eq(failure_of_open(&err), ERR_INVALID);
+    cr_assert_not_null(strstr(err.msg, "symbolic link"), "%s", err.msg);
+}
+
+Test(keyring, what_we_may_not_read_or_make_is_denied)
+{
+    if (geteuid() != 0)
+        cr_skip("needs root to become somebody else");
+    struct err err = { 0 };
+    CLEANUP(keyring_closep) struct keyring *ring = NULL;
+    cr_assert(keyring_open(path, true, &ring, &err));
+    cr_assert_eq(chmod(dir, 0755), 0);
+    cr_assert_eq(seteuid(65534), 0);
+    cr_expect_eq(failure_of_open(&err), ERR_DENIED, "%s", err.msg);
+    cr_assert_eq(seteuid(0), 0);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(seteuid(65534), 0);
+    cr_expect_eq(failure_of_open(&err), ERR_DENIED, "%s", err.msg);
+    cr_assert_eq(seteuid(0), 0); /* for the clean-up */
 }
 
 Test(keyring, every_cut_and_foreign_file_is_corrupt_and_stays)
