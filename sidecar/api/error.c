@@ -18,10 +18,12 @@ void error_put(struct buf *out, const struct err *err)
     json_out_finish(&json);
 }
 
+/* What the kernel refuses, a full disk say, may be mended: the engine tries on, and so may the
+ * caller. */
 static const int statuses[ERR_KIND_COUNT] = {
     [ERR_NONE] = 200,        [ERR_INVALID] = 409,  [ERR_NOT_FOUND] = 404,
     [ERR_DENIED] = 403,      [ERR_CONFLICT] = 409, [ERR_FENCED] = 409,
-    [ERR_UNAVAILABLE] = 503, [ERR_CORRUPT] = 500,  [ERR_SYSTEM] = 500,
+    [ERR_UNAVAILABLE] = 503, [ERR_CORRUPT] = 500,  [ERR_SYSTEM] = 503,
 };
 
 int error_status(enum err_kind kind) { return statuses[kind]; }

@@ -6,7 +6,7 @@
 
 /** Appends the JSON. */
 void error_put(struct buf *out, const struct err *err);
-/** The status that goes with a kind. */
+/** The status that goes with a kind; 503 says that another try may succeed. */
 int error_status(enum err_kind kind);
 
 /** Reads what error_put wrote into `err` and returns false; text that is something else becomes

@@ -18,6 +18,13 @@ Test(error, comes_back_with_kind_and_message)
     }
 }
 
+Test(error, what_another_try_may_mend_is_503)
+{
+    for (enum err_kind kind = ERR_NONE + 1; kind < ERR_KIND_COUNT; kind++)
+        cr_expect_eq(error_status(kind) == 503, kind == ERR_UNAVAILABLE || kind == ERR_SYSTEM, "%s",
+                     err_kind_name(kind));
+}
+
 Test(error, anything_else_is_corrupt)
 {
     static const char *const texts[] = { "", "{}", "nope", "{\"error\":{\"kind\":\"X\"}}",
