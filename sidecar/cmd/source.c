@@ -21,13 +21,13 @@ bool source_config(const char *path, struct sidecar_config **out, struct err *er
     return config_load(path, buf_view(&text), (const char *const *)environ, out, err);
 }
 
-static bool one_of(const char *option, const char *text, const char *configured, const char **out,
-                   struct err *err)
+static bool one_of(const char *what, const char *option, const char *text, const char *configured,
+                   const char **out, struct err *err)
 {
     *out = text != NULL ? text : configured;
     if (*out != NULL && **out != '\0')
         return true;
-    return err_set(err, ERR_INVALID, "which agent? give -%s, or -config with it", option);
+    return err_set(err, ERR_INVALID, "which %s? give -%s, or -config with it", what, option);
 }
 
 static bool read_record(struct source *s, struct err *err)
@@ -38,7 +38,7 @@ static bool read_record(struct source *s, struct err *err)
         if (err->kind == ERR_NOT_FOUND)
             return err_set(err, ERR_NOT_FOUND, "find agent \"%.120s\": no record in this store",
                            s->name);
-        return err_wrap(err, "read record");
+        return false;
     }
     struct record_auth auth = record_keys_auth(&s->record_keys);
     return record_decode(buf_view(&bytes), s->name, &auth, &s->record, err);
@@ -53,9 +53,9 @@ bool source_open(struct source *s, const struct args *args, struct err *err)
         (args->config != NULL && !source_config(args->config, &s->config, err)))
         return false;
     const struct sidecar_config *c = s->config;
-    if (!one_of("name", args->name, c ? c->name : NULL, &name, err) ||
-        !one_of("store", args->store, c ? c->state.store : NULL, &store, err) ||
-        !one_of("key-file", args->key_file, c ? c->state.key_file : NULL, &key_file, err))
+    if (!one_of("agent", "name", args->name, c ? c->name : NULL, &name, err) ||
+        !one_of("store", "store", args->store, c ? c->state.store : NULL, &store, err) ||
+        !one_of("key", "key-file", args->key_file, c ? c->state.key_file : NULL, &key_file, err))
         return false;
     if (c != NULL && args->store == NULL)
         lease_store = c->lease.store;
