@@ -75,7 +75,8 @@ static inline void fixture_begin_at(struct fixture *f, const char *base, const c
     (void)snprintf(f->out, sizeof(f->out), "%s/out", f->dir);
     cr_assert_eq(mkdir(f->state, 0755), 0);
     CLEANUP(str_freep) char *url = str_format("file://%s/store?create=true", f->dir);
-    cr_assert(store_open(store_url != NULL ? store_url : url, &f->store, &err), "%s", err.msg);
+    cr_assert(store_open(store_url != NULL ? store_url : url, NULL, &f->store, &err), "%s",
+              err.msg);
     f->keys = fixture_keys(0);
 }
 

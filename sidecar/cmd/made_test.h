@@ -66,8 +66,8 @@ static inline void made_make(struct made *m, bool has_checkpoint)
     CLEANUP(keyring_closep) struct keyring *keyring = NULL;
     CLEANUP(agent_keys_freep) struct agent_keys *keys = NULL;
     CLEANUP(buf_fini) struct buf bytes = { 0 };
-    cr_assert(store_open(m->url, &store, &err) && keyring_open(m->key, true, &keyring, &err), "%s",
-              err.msg);
+    cr_assert(store_open(m->url, NULL, &store, &err) && keyring_open(m->key, true, &keyring, &err),
+              "%s", err.msg);
     (void)snprintf(record.name, sizeof record.name, MADE_NAME);
     (void)snprintf(record.holder.node, sizeof record.holder.node, "node-1");
     keyring_wrap_new(keyring, MADE_NAME, record.wrapped_key);

@@ -61,8 +61,10 @@ bool source_open(struct source *s, const struct args *args, struct err *err)
         lease_store = c->lease.store;
     s->until = deadline_after(now, timeout_ms, 0);
     s->name = str_copy(name);
-    if (!store_name_check(name, err) || !store_open(store, &s->packs, err) ||
-        !store_open(lease_store != NULL ? lease_store : store, &s->records, err) ||
+    CLEANUP(str_freep) char *notes = store_memory_beside(key_file);
+    const struct store_memory memory = { .dir = notes, .is_fixed = true };
+    if (!store_name_check(name, err) || !store_open(store, &memory, &s->packs, err) ||
+        !store_open(lease_store != NULL ? lease_store : store, &memory, &s->records, err) ||
         !keyring_open(key_file, false, &s->keyring, err))
         return false;
     s->record_keys = record_keys_of(s->keyring);

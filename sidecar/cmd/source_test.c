@@ -107,3 +107,13 @@ Test(source, agent_without_checkpoint_has_none_to_pick)
     cr_assert_str_eq(id, args.at);
     source_close(&s);
 }
+
+Test(source, reading_makes_no_store)
+{
+    struct err err;
+    made_make(&made, true);
+    CLEANUP(str_freep) char *store = str_format("%s/store", made.root);
+    cr_assert(dir_remove_tree(store, &err));
+    fails(made_args(&made), ERR_UNAVAILABLE);
+    cr_assert_neq(access(store, F_OK), 0);
+}

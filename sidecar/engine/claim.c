@@ -11,13 +11,16 @@
 
 static bool open_stores(struct claim *claim, const struct sidecar_config *c, struct err *err)
 {
-    if (!store_name_check(c->name, err) || !store_open(c->lease.store, &claim->records, err))
+    CLEANUP(str_freep) char *notes = store_memory_beside(c->state.key_file);
+    const struct store_memory memory = { .dir = notes };
+    if (!store_name_check(c->name, err) ||
+        !store_open(c->lease.store, &memory, &claim->records, err))
         return false;
     if (!store_has(claim->records, STORE_REGISTER))
         return err_set(err, ERR_INVALID, "store \"%s\": holds no leases", c->lease.store);
     if (!c->state.is_present)
         return true;
-    if (!store_open(c->state.store, &claim->packs, err))
+    if (!store_open(c->state.store, &memory, &claim->packs, err))
         return false;
     return store_has(claim->packs, STORE_PACKS) ||
            err_set(err, ERR_INVALID, "store \"%s\": holds no checkpoints", c->state.store);

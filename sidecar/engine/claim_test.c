@@ -113,7 +113,7 @@ Test(claim, highest_pack_is_found_and_foreign_names_say_nothing)
     struct looking l = { 0 };
     struct err err;
     cr_assert(look(&l) == 0 && l.kind == ERR_NONE, "no packs at all");
-    cr_assert(store_open("mem:", &l.claim.packs, &err));
+    cr_assert(store_open("mem:", NULL, &l.claim.packs, &err));
     cr_assert(look(&l) == 0 && l.kind == ERR_NONE);
     put_pack(l.claim.packs, "00000003-0123456789abcdef");
     put_pack(l.claim.packs, "00000012-0123456789abcdef");
@@ -126,8 +126,37 @@ Test(claim, store_that_does_not_answer_is_unavailable)
 {
     struct looking l = { 0 };
     struct err err;
-    cr_assert(store_open("file:///no/where", &l.claim.packs, &err));
+    cr_assert(store_open("file:///no/where", NULL, &l.claim.packs, &err));
     (void)look(&l);
     cr_assert_eq(l.kind, ERR_UNAVAILABLE);
     claim_close(&l.claim);
+}
+
+/* One life of the agent's sidecar on this node, as far as the look; the kind of its failure. */
+static enum err_kind look_in_a_new_process(const char *store)
+{
+    struct looking l = { 0 };
+    struct err err;
+    CLEANUP(config_freep) struct sidecar_config *config = NULL;
+    CLEANUP(str_freep)
+    char *text = str_format("name = \"a\"\nlease {\n}\nstate {\n  path = \"x\"\n"
+                            "  store = \"%s\"\n  key_file = \"%s/key\"\n}\n",
+                            store, root);
+    cr_assert(config_load("test", view_str(text), NULL, &config, &err), "%s", err.msg);
+    cr_assert(claim_open(&l.claim, config, &err), "%s", err.msg);
+    (void)look(&l);
+    claim_close(&l.claim);
+    return l.kind;
+}
+
+Test(claim, path_that_is_not_mounted_is_no_new_store_for_the_next_process)
+{
+    CLEANUP(str_freep) char *path = str_format("%s/store", root);
+    CLEANUP(str_freep) char *away = str_format("%s/away", root);
+    CLEANUP(str_freep) char *url = str_format("file://%s?create=true", path);
+    cr_assert_eq(look_in_a_new_process(url), ERR_NONE);
+    cr_assert(rename(path, away) == 0 && mkdir(path, 0700) == 0);
+    cr_assert_eq(look_in_a_new_process(url), ERR_UNAVAILABLE);
+    cr_assert(rmdir(path) == 0 && rename(away, path) == 0);
+    cr_assert_eq(look_in_a_new_process(url), ERR_NONE);
 }

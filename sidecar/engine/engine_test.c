@@ -27,7 +27,7 @@ static void setup(void)
     cr_assert_not_null(mkdtemp(root));
     CLEANUP(str_freep) char *url = str_format("file://%s/store?create=true", root);
     CLEANUP(store_closep) struct store *store = NULL;
-    cr_assert(store_open(url, &store, &err) &&
+    cr_assert(store_open(url, NULL, &store, &err) &&
                   store_probe(store, deadline_after(boot_now(), PATIENCE_MS, 0), &err),
               "%s", err.msg);
 }

@@ -397,7 +397,7 @@ Test(lease, takeover_over_the_file_store_keeps_the_history)
     struct store *stores[2];
     struct err err = { 0 };
     for (size_t i = 0; i < 2; i++)
-        cr_assert(store_open(url, &stores[i], &err), "%s", err.msg);
+        cr_assert(store_open(url, NULL, &stores[i], &err), "%s", err.msg);
     struct side *first = add_side(b, 0, stores[0]), *second = add_side(b, 1, stores[1]);
     start(first);
     run_until(b, first_holds);

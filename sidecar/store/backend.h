@@ -10,7 +10,8 @@
 struct store_ops {
     const char *scheme;
     unsigned features;
-    bool (*open)(const struct store_url *url, struct store **out, struct err *err);
+    bool (*open)(const struct store_url *url, const struct store_memory *memory, /* or NULL */
+                 struct store **out, struct err *err);
     void (*close)(struct store *store);
     bool (*probe)(struct store *store, struct deadline until, struct err *err);
     bool (*read)(struct store *store, const char *name, struct deadline until, struct buf *out,

@@ -33,7 +33,7 @@ static inline struct store *disk_open(const struct disk *d, const char *params)
     CLEANUP(str_freep) char *url = str_format("file://%s%s", d->root, params);
     struct store *store = NULL;
     struct err err = { 0 };
-    cr_assert(store_open(url, &store, &err), "%s", err.msg);
+    cr_assert(store_open(url, NULL, &store, &err), "%s", err.msg);
     return store;
 }
 

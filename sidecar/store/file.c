@@ -1,6 +1,7 @@
 #include "sidecar/store/file.h"
 
 #include "common/base/own.h"
+#include "common/base/text.h"
 #include "sidecar/store/file_packs.h"
 #include "sidecar/store/file_register.h"
 #include "sidecar/store/file_root.h"
@@ -13,11 +14,34 @@
 
 #define NAME_DEPTH_MAX 12 /* parts of one encoded name: 3 * 512 / 200, rounded up with room */
 
-static bool file_open(const struct store_url *url, struct store **out, struct err *err)
+/* "?id=": the store is named, so there is nothing to remember, and nothing to make. */
+static bool pin(struct file_store *store, const struct store_url *url, struct err *err)
 {
+    const char *text = store_url_value(url, "id");
+    if (text == NULL)
+        return true;
+    if (!hex_decode(view_str(text), store->id, sizeof(store->id), err))
+        return err_set(err, ERR_INVALID, "open store \"%.100s\": id must be %d hex digits",
+                       url->text, 2 * STORE_ID_BYTES);
+    if (store->may_create)
+        return err_set(err, ERR_INVALID, "open store \"%.100s\": id and create exclude each other",
+                       url->text);
+    store->has_id = true;
+    return true;
+}
+
+static void file_close(struct store *store)
+{
+    known_fini(&((struct file_store *)(void *)store)->known);
+    free(store);
+}
+
+static bool file_open(const struct store_url *url, const struct store_memory *memory,
+                      struct store **out, struct err *err)
+{
+    static const char *const params[] = { "create", "network", "id", NULL };
     bool create, network;
-    if (!store_url_check(url, (const char *const[]){ "create", "network", NULL }, err) ||
-        !store_url_flag(url, "create", &create, err) ||
+    if (!store_url_check(url, params, err) || !store_url_flag(url, "create", &create, err) ||
         !store_url_flag(url, "network", &network, err))
         return false;
     if (url->place[0] != '/')
@@ -28,11 +52,14 @@ static bool file_open(const struct store_url *url, struct store **out, struct er
     memcpy(store->root, url->place, sizeof(store->root));
     store->may_create = create;
     store->may_network = network;
+    known_init(&store->known, memory, url->place);
+    if (!pin(store, url, err)) {
+        file_close(&store->base);
+        return false;
+    }
     *out = &store->base;
     return true;
 }
-
-static void file_close(struct store *store) { free(store); }
 
 static bool file_probe(struct store *store, struct deadline until, struct err *err)
 {

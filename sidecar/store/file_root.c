@@ -133,7 +133,7 @@ bool file_agent_lock(int agent_dir, struct deadline until, struct fd *out, struc
 
 struct marker {
     int64_t format;
-    uint8_t id[FILE_ID_BYTES];
+    uint8_t id[STORE_ID_BYTES];
 };
 static const struct json_field marker_rows[] = {
     JSON_INT_ROW(struct marker, "agent_store", format, JSON_REQUIRED, 1, 1),
@@ -179,7 +179,7 @@ static bool marker_make(int root, struct err *err)
         return false;
     if (!empty)
         return err_set(err, ERR_UNAVAILABLE, "no \"%s\" in it, and it is not empty", FILE_MARKER);
-    uint8_t id[FILE_ID_BYTES];
+    uint8_t id[STORE_ID_BYTES];
     if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
         return err_sys(err, errno, "random bytes");
     CLEANUP(buf_fini) struct buf text = { 0 };
@@ -231,19 +231,49 @@ static bool root_find(struct file_store *store, bool may_create, struct fd *out,
     return out->raw >= 0 || file_failed(err, errno, ERR_UNAVAILABLE, "open");
 }
 
-/* The id of the first visit is the store; whatever else turns up at the path later is not. */
-static bool root_recognise(struct file_store *store, const struct marker *marker, struct err *err)
+/* What this path must hold: the store of the first visit, of the URL, or of the note. */
+struct expected {
+    bool has_id, is_noted; /* is_noted: by the note alone */
+    uint8_t id[STORE_ID_BYTES];
+};
+
+static bool root_expect(const struct file_store *store, struct expected *out, struct err *err)
 {
-    if (store->has_id && memcmp(store->id, marker->id, sizeof(store->id)) != 0)
+    *out = (struct expected){ .has_id = store->has_id };
+    memcpy(out->id, store->id, sizeof(out->id));
+    if (out->has_id)
+        return true;
+    if (!known_read(&store->known, &out->is_noted, out->id, err))
+        return false;
+    out->has_id = out->is_noted;
+    return true;
+}
+
+/* Tells how to go on when the change was meant; short, for it ends as a task event. */
+static bool advise(const struct file_store *store, struct err *err)
+{
+    struct err why = *err;
+    return err_set(err, why.kind, "%.80s; bring the known store back, or to take another: rm %s",
+                   why.msg, store->known.path);
+}
+
+/* Noted before it counts as seen: the next process may be the one that finds the path empty. */
+static bool root_recognise(struct file_store *store, const struct expected *expected,
+                           const struct marker *marker, struct err *err)
+{
+    if (expected->has_id && memcmp(expected->id, marker->id, sizeof(marker->id)) != 0)
         return err_set(err, ERR_UNAVAILABLE, "another store is at this path now");
+    if (!expected->has_id && !known_note(&store->known, store->base.url, marker->id, err))
+        return err_wrap(err, "remember this store");
     memcpy(store->id, marker->id, sizeof(store->id));
     store->has_id = true;
     return true;
 }
 
-static bool root_prove(struct file_store *store, struct fd *out, struct err *err)
+static bool root_prove(struct file_store *store, const struct expected *expected, struct fd *out,
+                       struct err *err)
 {
-    bool may_create = store->may_create && !store->has_id;
+    bool may_create = store->may_create && !expected->has_id && !store->known.is_fixed;
     if (!root_find(store, may_create, out, err) || !check_filesystem(store, out->raw, err))
         return false;
     struct marker marker;
@@ -255,15 +285,20 @@ static bool root_prove(struct file_store *store, struct fd *out, struct err *err
         *err = first;
         return false;
     }
-    return root_recognise(store, &marker, err);
+    return root_recognise(store, expected, &marker, err);
 }
 
 bool file_root_open(struct file_store *store, struct fd *out, struct err *err)
 {
     CLEANUP(fd_closep) struct fd root = FD_NONE;
-    if (!root_prove(store, &root, err)) {
+    struct expected expected;
+    struct err why = { 0 };
+    if (!root_expect(store, &expected, &why) || !root_prove(store, &expected, &root, &why)) {
+        *err = why;
         if (err->kind == ERR_NOT_FOUND)
             err->kind = ERR_UNAVAILABLE; /* the store did not answer: it is not there */
+        if (expected.is_noted && err->kind == ERR_UNAVAILABLE)
+            (void)advise(store, err);
         return err_wrap(err, "store \"%.100s\"", store->root);
     }
     *out = fd_take(&root);

@@ -6,21 +6,23 @@
 #include "common/base/deadline.h"
 #include "common/base/fd.h"
 #include "sidecar/store/backend.h"
+#include "sidecar/store/known.h"
 
-#define FILE_MARKER   "agent-store"
-#define FILE_ID_BYTES 16
-#define FILE_LOCK     "lock" /* in an agent's directory */
+#define FILE_MARKER "agent-store"
+#define FILE_LOCK   "lock" /* in an agent's directory */
 
 struct file_store {
     struct store base;
     char root[STORE_URL_MAX];
     bool may_create, may_network;
-    bool has_id; /* of the store seen first; another one at this path is refused */
-    uint8_t id[FILE_ID_BYTES];
+    struct known known;
+    bool has_id; /* of the URL, or of the store met first; another one at this path is refused */
+    uint8_t id[STORE_ID_BYTES];
 };
 
-/** Opens the root and checks marker, id and file system; makes the store when allowed. Errors:
- *  UNAVAILABLE not there; CORRUPT marker of another format; INVALID network file system; DENIED. */
+/** Opens the root and checks marker, id and file system; makes the store when allowed, which is
+ *  never where this node remembers one, and remembers it. Errors: UNAVAILABLE not there, or not the
+ *  one that was; CORRUPT marker or note; INVALID network file system; DENIED, also to the note. */
 MUST_USE bool file_root_open(struct file_store *store, struct fd *out, struct err *err);
 
 enum file_make { FILE_EXISTING, FILE_MAKE };

@@ -136,7 +136,7 @@ Test(file_root, network_file_system_is_refused_unless_accepted)
      * told apart: /proc is none of them, and passes as far as the marker. */
     struct err err = { 0 };
     CLEANUP(store_closep) struct store *store = NULL;
-    cr_assert(store_open("file:///proc/self", &store, &err));
+    cr_assert(store_open("file:///proc/self", NULL, &store, &err));
     expect_kind(store_probe(store, soon(), &err), &err, ERR_UNAVAILABLE);
     cr_assert_eq(file_network_name(0x6969) == NULL, false);
     cr_assert_str_eq(file_network_name(0x6969), "NFS");

@@ -470,8 +470,10 @@ struct store *mem_server_connect(struct mem_server *server)
     return &store->base;
 }
 
-static bool mem_open(const struct store_url *url, struct store **out, struct err *err)
+static bool mem_open(const struct store_url *url, const struct store_memory *memory,
+                     struct store **out, struct err *err)
 {
+    (void)memory; /* it dies with the handle */
     if (!store_url_check(url, (const char *const[]){ NULL }, err))
         return false;
     struct mem_server *server = mem_server_new();

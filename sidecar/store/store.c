@@ -9,14 +9,15 @@
 
 static const struct store_ops *const backends[] = { &store_file_ops, &store_mem_ops };
 
-bool store_open(const char *url, struct store **out, struct err *err)
+bool store_open(const char *url, const struct store_memory *memory, struct store **out,
+                struct err *err)
 {
     struct store_url parsed;
     if (!store_url_parse(url, &parsed, err))
         return false;
     for (size_t i = 0; i < COUNT(backends); i++)
         if (strcmp(backends[i]->scheme, parsed.scheme) == 0)
-            return backends[i]->open(&parsed, out, err);
+            return backends[i]->open(&parsed, memory, out, err);
     return err_set(err, ERR_INVALID, "open store \"%.100s\": unknown scheme \"%s\" (file, mem)",
                    url, parsed.scheme);
 }

@@ -32,9 +32,20 @@ enum store_feature {
     STORE_AGE = 8       /* store_age */
 };
 
-/** Opens the store of a URL: "file:///srv/agents", "file:///mnt/x?create=true&network=true", "mem:"
- *  (private to this handle). Does not prove that it answers. Errors: INVALID, naming the part. */
-MUST_USE bool store_open(const char *url, struct store **out, struct err *err);
+/* What a node remembers of the stores it met, so that a path that is not mounted, or holds another
+ * disk, is never taken for a new store: docs/decisions/004. */
+struct store_memory {
+    const char *dir; /* of the notes; made with the first one */
+    bool is_fixed;   /* for who only reads: nothing is noted, and no store is ever made */
+};
+/** The directory for notes that belongs to a key file; the caller's. */
+char *store_memory_beside(const char *key_file);
+
+/** Opens the store of a URL: "file:///srv/agents", "file:///mnt/x?create=true&network=true",
+ *  "file:///srv/agents?id=<32 hex digits>", "mem:" (private to this handle). `memory` is copied;
+ *  NULL remembers nothing. Does not prove that it answers. Errors: INVALID, naming the part. */
+MUST_USE bool store_open(const char *url, const struct store_memory *memory, struct store **out,
+                         struct err *err);
 /** No call may be under way and no writer open. NULL is fine. */
 void store_close(struct store *store);
 static inline void store_closep(struct store **store)

@@ -9,25 +9,29 @@ Test(store, scheme_chooses_the_backend)
     CLEANUP(store_closep) struct store *file = NULL;
     CLEANUP(store_closep) struct store *mem = NULL;
     struct err err = { 0 };
-    cr_assert(store_open("file:///nowhere/at/all", &file, &err), "%s", err.msg);
+    cr_assert(store_open("file:///nowhere/at/all", NULL, &file, &err), "%s", err.msg);
     cr_assert_str_eq(store_borrow_url(file), "file:///nowhere/at/all");
     cr_assert(store_has(file, STORE_REGISTER | STORE_PACKS));
     cr_assert_not(store_has(file, STORE_REGISTER | STORE_AGE));
-    cr_assert(store_open("mem:", &mem, &err), "%s", err.msg);
+    cr_assert(store_open("mem:", NULL, &mem, &err), "%s", err.msg);
     cr_assert(store_probe(mem, deadline_after(boot_now(), 1000, 0), &err), "%s", err.msg);
 }
 
 Test(store, url_that_no_backend_takes_is_invalid)
 {
-    static const char *const urls[] = {
-        "ftp://x",  "file://relative",      "file:",
-        "mem:?x=1", "file:///x?create=yes", "file:///x?created=true",
-        ""
-    };
+    static const char *const urls[] = { "ftp://x",
+                                        "file://relative",
+                                        "file:",
+                                        "mem:?x=1",
+                                        "file:///x?create=yes",
+                                        "file:///x?created=true",
+                                        "file:///x?id=0",
+                                        "file:///x?create=true&id=00000000000000000000000000000000",
+                                        "" };
     for (size_t i = 0; i < COUNT(urls); i++) {
         struct store *store = NULL;
         struct err err = { 0 };
-        cr_assert_not(store_open(urls[i], &store, &err), "%s", urls[i]);
+        cr_assert_not(store_open(urls[i], NULL, &store, &err), "%s", urls[i]);
         cr_assert_eq(err.kind, ERR_INVALID, "%s", err.msg);
         cr_assert_null(store);
     }
@@ -38,7 +42,7 @@ Test(store, feature_that_is_missing_is_invalid)
     CLEANUP(store_closep) struct store *file = NULL;
     struct err err = { 0 };
     int64_t age_ms;
-    cr_assert(store_open("file:///nowhere", &file, &err));
+    cr_assert(store_open("file:///nowhere", NULL, &file, &err));
     cr_assert_not(store_age(file, "a", deadline_after(boot_now(), 1000, 0), &age_ms, &err));
     cr_assert_eq(err.kind, ERR_INVALID);
 }
@@ -49,7 +53,7 @@ Test(store, failure_names_call_and_agent)
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     struct store_version version;
     struct err err = { 0 };
-    cr_assert(store_open("file:///nowhere", &file, &err));
+    cr_assert(store_open("file:///nowhere", NULL, &file, &err));
     cr_assert_not(
         store_read(file, "eu/a", deadline_after(boot_now(), 1000, 0), &bytes, &version, &err));
     cr_assert_eq(err.kind, ERR_UNAVAILABLE);

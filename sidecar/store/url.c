@@ -100,16 +100,20 @@ bool store_url_check(const struct store_url *url, const char *const *known, stru
     return true;
 }
 
+const char *store_url_value(const struct store_url *url, const char *key)
+{
+    for (size_t i = 0; i < url->param_count; i++)
+        if (strcmp(url->params[i].key, key) == 0)
+            return url->params[i].value;
+    return NULL;
+}
+
 bool store_url_flag(const struct store_url *url, const char *key, bool *out, struct err *err)
 {
-    *out = false;
-    for (size_t i = 0; i < url->param_count; i++) {
-        if (strcmp(url->params[i].key, key) != 0)
-            continue;
-        *out = strcmp(url->params[i].value, "true") == 0;
-        if (!*out && strcmp(url->params[i].value, "false") != 0)
-            return err_set(err, ERR_INVALID, "open store \"%.100s\": %s must be true or false",
-                           url->text, key);
-    }
-    return true;
+    const char *value = store_url_value(url, key);
+    *out = value != NULL && strcmp(value, "true") == 0;
+    if (value == NULL || *out || strcmp(value, "false") == 0)
+        return true;
+    return err_set(err, ERR_INVALID, "open store \"%.100s\": %s must be true or false", url->text,
+                   key);
 }

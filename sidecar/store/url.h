@@ -28,3 +28,6 @@ MUST_USE bool store_url_check(const struct store_url *url, const char *const *kn
 /** "true" or "false" of `key`; absent is false. Errors: INVALID. */
 MUST_USE bool store_url_flag(const struct store_url *url, const char *key, bool *out,
                              struct err *err);
+
+/** The value of `key`, lent; NULL when it is absent. */
+const char *store_url_value(const struct store_url *url, const char *key);

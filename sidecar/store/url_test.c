@@ -78,3 +78,10 @@ Test(url, flags_are_true_or_false)
     cr_assert_not(store_url_flag(&url, "odd", &flag, &err));
     cr_assert_eq(err.kind, ERR_INVALID);
 }
+
+Test(url, value_of_a_parameter_is_lent)
+{
+    struct store_url url = good("file:///a?id=0a%30");
+    cr_assert_str_eq(store_url_value(&url, "id"), "0a0");
+    cr_assert_null(store_url_value(&url, "create"));
+}

@@ -292,7 +292,7 @@ static bool run(struct bench *b, struct err *err)
     CLEANUP(secret_freep) struct secret *key = secret_random(32);
     b->keys = agent_keys_new(key);
     b->cut = (struct cut_ops){ freeze_nobody, thaw_nobody, NULL };
-    if (!store_open(url, &b->store, err))
+    if (!store_open(url, NULL, &b->store, err))
         return false;
     struct checkpoint_spec spec = { .source = { b->store, "bench", b->keys, 0 },
                                     .root = b->dir,

@@ -24,7 +24,7 @@ static struct store *connect_to(void *place)
     struct directory *d = place;
     struct store *store;
     struct err err = { 0 };
-    cr_assert(store_open(d->url, &store, &err), "%s", err.msg);
+    cr_assert(store_open(d->url, NULL, &store, &err), "%s", err.msg);
     return store;
 }
 
