@@ -1,6 +1,7 @@
 # An agent that loses its node and goes on elsewhere: it indexes a folder of text, one document a
 # step, and says each step to the world once (agent.py). Node metadata: jobs_dir is where this
-# folder's parent lies on the node, effects_log the file that stands for the world.
+# folder's parent lies on the node, corpus the text (folders or files, separated by colons),
+# effects_log the file that stands for the world.
 job "indexer" {
   datacenters = ["dc1"]
   type        = "batch"
