@@ -44,15 +44,23 @@ static bool type_fail(const struct hcl *tree, const struct hcl_node *value, cons
                     hcl_kind_name(value->kind));
 }
 
+/* `key` is that of the value, or of the list that it is an item of. */
+static bool is_plain(const struct hcl *tree, const struct hcl_node *value, const char *key,
+                     struct err *err)
+{
+    return !value->has_template ||
+           hcl_fail(tree, value, err,
+                    "\"%.60s\" holds a ${...} template, which has no meaning here (write $${)",
+                    key);
+}
+
 bool hcl_read_text(const struct hcl *tree, const struct hcl_node *value, const char **out,
                    struct err *err)
 {
     if (value->kind != HCL_STRING)
         return type_fail(tree, value, "a quoted string", err);
-    if (value->has_template)
-        return hcl_fail(tree, value, err,
-                        "\"%.60s\" holds a ${...} template, which has no meaning here (write $${)",
-                        key_of(value));
+    if (!is_plain(tree, value, key_of(value), err))
+        return false;
     *out = value->text;
     return true;
 }
@@ -116,8 +124,10 @@ bool hcl_check_texts(const struct hcl *tree, const struct hcl_node *value, struc
     if (value->kind != HCL_LIST)
         return type_fail(tree, value, "a list of strings", err);
     for (const struct hcl_node *n = value->first; n; n = n->next) {
-        const char *text;
-        if (!hcl_read_text(tree, n, &text, err))
+        if (n->kind != HCL_STRING)
+            return hcl_fail(tree, n, err, "\"%.60s\" must hold quoted strings, not a %s",
+                            key_of(value), hcl_kind_name(n->kind));
+        if (!is_plain(tree, n, key_of(value), err))
             return false;
     }
     return true;

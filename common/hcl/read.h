@@ -22,7 +22,7 @@ MUST_USE bool hcl_read_bool(const struct hcl *tree, const struct hcl_node *value
 /** An integer in [min, max], as a number or as a string of digits. */
 MUST_USE bool hcl_read_int(const struct hcl *tree, const struct hcl_node *value, int64_t min,
                            int64_t max, int64_t *out, struct err *err);
-/** A quoted duration ("15s", "7d") in [min_ms, max_ms]. A bare number is refused but for 0. */
+/** A quoted duration ("15s", "7d") in [min_ms, max_ms]. A bare number is refused. */
 MUST_USE bool hcl_read_ms(const struct hcl *tree, const struct hcl_node *value, int64_t min_ms,
                           int64_t max_ms, int64_t *out_ms, struct err *err);
 /** Fails unless the value is a list of strings; read them by first/next and `text`. */

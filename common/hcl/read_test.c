@@ -155,8 +155,9 @@ Test(read, wrong_values_are_named_but_never_repeated)
         { 'm', "v = \"1ms\"", "t.hcl:1:5: \"v\" must be from 1s to 1h" },
         { 'b', "v = \"true\"", "t.hcl:1:5: \"v\" must be true or false, not a string" },
         { 'l', "v = \"x\"", "t.hcl:1:5: \"v\" must be a list of strings, not a string" },
-        { 'l', "v = [\"x\", 1]",
-          "t.hcl:1:11: \"list item\" must be a quoted string, not a number" },
+        { 'l', "v = [\"x\", 1]", "t.hcl:1:11: \"v\" must hold quoted strings, not a number" },
+        { 'l', "v = [\"${x}\"]",
+          "t.hcl:1:6: \"v\" holds a ${...} template, which has no meaning here (write $${)" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         CLEANUP(hcl_freep) struct hcl *tree = parsed(rows[i].text);
