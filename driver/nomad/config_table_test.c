@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "common/base/own.h"
+#include "driver/nomad/plugin_config.h"
+#include "driver/nomad/task_config.h"
 
 struct sample {
     char *name;
@@ -312,4 +314,109 @@ Test(config_table, refuses_what_is_not_a_map)
     refuse(config_decode(&table, view_of("\x90", 1), &got, NULL, &err), "sample: is not a map");
     refuse(config_decode(&table, view_of("\x81\x01\x01", 3), &got, NULL, &err), "a key is not a");
     refuse(config_decode(&table, view_of("\x81\xa1", 2), &got, NULL, &err), "sample: msgpack");
+}
+
+/* Everything that one row of the real tables can be given wrongly, made from the row. */
+
+static void put_text(struct buf *out, const char *bytes, size_t len)
+{
+    buf_put_u8(out, 0xdb);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_put_u8(out, (uint8_t)(len >> shift));
+    buf_put(out, view_of(bytes, len));
+}
+
+static void refuses(const struct config_table *t, const struct config_row *row, struct view value)
+{
+    static union {
+        struct task_config task;
+        struct plugin_config plugin;
+    } out;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    for (int level = row->block ? 0 : 1; level < 2; level++) {
+        const char *key = level == 0 ? row->block : row->name;
+        buf_put_u8(&bytes, 0x81);
+        put_text(&bytes, key, strlen(key));
+    }
+    buf_put(&bytes, value);
+    CLEANUP(str_freep)
+    char *front = str_format("%s: %s%s%s: ", t->title, row->block ? row->block : "",
+                             row->block ? "." : "", row->name);
+    err = (struct err){ 0 };
+    cr_assert_not(config_decode(t, buf_view(&bytes), &out, NULL, &err), "%s", front);
+    cr_expect_eq(err.kind, ERR_INVALID);
+    cr_expect_eq(strncmp(err.msg, front, strlen(front)), 0, "%s, not %s", err.msg, front);
+}
+
+static void refuses_text(const struct config_table *t, const struct config_row *row,
+                         const char *text)
+{
+    CLEANUP(buf_fini) struct buf value = { 0 };
+    put_text(&value, text, strlen(text));
+    refuses(t, row, buf_view(&value));
+}
+
+static void refuses_length(const struct config_table *t, const struct config_row *row, int64_t len)
+{
+    CLEANUP(str_freep) char *text = mem_array((size_t)len + 1, 1);
+    memset(text, 'x', (size_t)len);
+    refuses_text(t, row, text);
+}
+
+static void refuses_items(const struct config_table *t, const struct config_row *row)
+{
+    CLEANUP(buf_fini) struct buf value = { 0 };
+    const size_t count = (size_t)row->max + 1;
+    buf_put_u8(&value, 0xdc);
+    buf_put_u8(&value, (uint8_t)(count >> 8));
+    buf_put_u8(&value, (uint8_t)count);
+    for (size_t i = 0; i < count; i++)
+        buf_put_str(&value, "\xa1x");
+    refuses(t, row, buf_view(&value));
+    refuses(t, row, view_str("\x91\x01")); /* [1] */
+    refuses(t, row, view_str("\x91\xa1\xff"));
+}
+
+static void refuses_outside(const struct config_table *t, const struct config_row *row,
+                            const char *unit)
+{
+    const int64_t outside[] = { row->max + 1, row->min - 1 };
+    for (size_t i = 0; i < 2; i++) {
+        CLEANUP(str_freep) char *text = str_format("%lld%s", (long long)outside[i], unit);
+        if (outside[i] != 0 || !row->zero_ok)
+            refuses_text(t, row, text);
+    }
+    refuses_text(t, row, "99999999999999999999");
+    refuses_text(t, row, "5x");
+    refuses_text(t, row, "\xff");
+}
+
+static void refuses_all(const struct config_table *t, const struct config_row *row)
+{
+    const bool is_text = row->type == CONFIG_STRING || row->type == CONFIG_DURATION;
+    refuses(t, row, view_str("\xc3")); /* true */
+    refuses(t, row,
+            is_text || row->type == CONFIG_BLOCK ? view_str("\x07") : view_str("\x81\x01\x01"));
+    if (row->type == CONFIG_STRING) {
+        refuses_length(t, row, row->min - 1);
+        refuses_length(t, row, row->max + 1);
+        refuses_text(t, row, "\xff");
+    } else if (row->type == CONFIG_LIST) {
+        refuses_items(t, row);
+    } else if (row->type == CONFIG_DURATION) {
+        refuses_outside(t, row, "ms");
+        refuses_text(t, row, "-1s");
+        refuses_text(t, row, "15");
+    } else if (row->type == CONFIG_NUMBER) {
+        refuses_outside(t, row, "");
+        refuses(t, row, view_str("\xcf\xff\xff\xff\xff\xff\xff\xff\xff"));
+    }
+}
+
+Test(config_table, every_key_of_both_tables_refuses_each_value_that_it_cannot_have)
+{
+    const struct config_table *const tables[] = { &task_config_table, &plugin_config_table };
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t]->count; i++)
+            refuses_all(tables[t], &tables[t]->rows[i]);
 }

@@ -190,6 +190,109 @@ Test(config, the_environment_alone_is_enough)
     cr_assert(c->state.is_present && c->lease.is_present);
 }
 
+/* Everything that one row of the table can be given wrongly, made from the row. */
+struct limits_row {
+    const char *block, *key, *type;
+    int64_t min, max;
+    bool is_required;
+};
+#define LIMITS_ROW(b, key, member, type, flags, initial, min, max, doc) \
+    { #b, key, #type, min, max, ((flags)&CONFIG_REQUIRED) != 0 },
+#define LIMITS_ROWS(block, rows, doc) rows(LIMITS_ROW, block)
+static const struct limits_row limits[] = { CONFIG_TOP(LIMITS_ROW, top)
+                                                CONFIG_BLOCKS(LIMITS_ROWS) };
+
+/* What else the row's block needs. */
+static void put_required(struct buf *text, const struct limits_row *row)
+{
+    for (size_t i = 0; i < COUNT(limits); i++)
+        if (limits[i].is_required && &limits[i] != row && strcmp(limits[i].block, row->block) == 0)
+            buf_put_fmt(text, "  %s = \"x\"\n", limits[i].key);
+}
+
+/* The row's key with `value` in an otherwise whole block: an error at its line that names it. */
+static void refuses_value(const struct limits_row *row, const char *value)
+{
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    const bool is_top = strcmp(row->block, "top") == 0;
+    buf_put_fmt(&text, is_top ? "%s\n%s = " : "%s {\n  %s = ", is_top ? "" : row->block, row->key);
+    buf_put_str(&text, value);
+    buf_put_u8(&text, '\n');
+    put_required(&text, row);
+    buf_put_str(&text, is_top ? "" : "}\n");
+    CLEANUP(str_freep) char *bare = str_format("\"%s\"", row->key);
+    CLEANUP(str_freep) char *full = str_format("\"%s.%s\"", row->block, row->key);
+    struct sidecar_config *config = NULL;
+    struct err err = { 0 };
+    cr_assert_not(config_load("c", buf_view(&text), NULL, &config, &err), "%s = %.40s", full,
+                  value);
+    cr_expect_eq(err.kind, ERR_INVALID);
+    cr_expect_eq(strncmp(err.msg, "c:2:", 4), 0, "%s", err.msg);
+    cr_expect(strstr(err.msg, bare) != NULL || strstr(err.msg, full) != NULL, "%s", err.msg);
+}
+
+static void refuses_length(const struct limits_row *row, int64_t bytes)
+{
+    CLEANUP(str_freep) char *value = mem_array((size_t)bytes + 3, 1);
+    memset(value, 'x', (size_t)bytes + 2);
+    value[0] = value[bytes + 1] = '"';
+    refuses_value(row, value);
+}
+
+static void refuses_ms(const struct limits_row *row, int64_t ms)
+{
+    CLEANUP(str_freep) char *value = str_format("\"%lldms\"", (long long)ms);
+    refuses_value(row, value);
+}
+
+Test(config, every_key_refuses_each_value_that_it_cannot_have)
+{
+    static const char *const never[] = { "7", "true", "{ a = 1 }", "\"${x}\"", "[1]", "[[]]" };
+    static const char *const no_ms[] = {
+        "\"\"", "\"5\"", "\"-1s\"", "\"1s-\"", "\"99999999999999999999s\"", "[\"1s\"]"
+    };
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        const struct limits_row *row = &limits[i];
+        for (size_t v = 0; v < COUNT(never); v++)
+            refuses_value(row, never[v]);
+        if (strcmp(row->type, "TEXT") == 0) {
+            refuses_value(row, "[\"x\"]");
+            refuses_value(row, "\"a\\u0007b\"");
+            refuses_length(row, row->max + 1);
+            if (row->min > 0)
+                refuses_length(row, row->min - 1);
+        } else if (strcmp(row->type, "MS") == 0) {
+            for (size_t v = 0; v < COUNT(no_ms); v++)
+                refuses_value(row, no_ms[v]);
+            refuses_ms(row, row->max + 1);
+            if (row->min > 0)
+                refuses_ms(row, row->min - 1);
+        } else {
+            refuses_value(row, "\"x\"");
+            refuses_value(row, "[\"\"]");
+        }
+    }
+}
+
+Test(config, every_required_key_is_missed_by_name)
+{
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        CLEANUP(buf_fini) struct buf text = { 0 };
+        CLEANUP(str_freep) char *full = str_format("\"%s.%s\"", limits[i].block, limits[i].key);
+        struct sidecar_config *config = NULL;
+        struct err err = { 0 };
+        if (!limits[i].is_required)
+            continue;
+        buf_put_fmt(&text, "name = \"n\"\n%s {\n", limits[i].block);
+        put_required(&text, &limits[i]);
+        buf_put_str(&text, "}\n");
+        cr_assert_not(config_load("c", buf_view(&text), NULL, &config, &err), "%s", full);
+        cr_expect_eq(strncmp(err.msg, "c:2:1: ", 7), 0, "%s", err.msg);
+        cr_expect_not_null(strstr(err.msg, full), "%s", err.msg);
+        cr_expect_not_null(strstr(err.msg, "missing"), "%s", err.msg);
+    }
+}
+
 #define STATE(more) "name = \"n\"\nstate {\n  path = \"p\"\n  store = \"s\"\n" more "}\n"
 
 Test(config, mistakes_name_the_key_and_the_place)
