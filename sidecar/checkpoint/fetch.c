@@ -58,6 +58,14 @@ bool fetch_footer(struct fetch *f, struct pack_id id, struct pack_footer *out, s
     return true;
 }
 
+bool fetch_header(struct fetch *f, struct pack_id id, struct pack_header *out, struct err *err)
+{
+    uint8_t bytes[PACK_HEADER_BYTES];
+    return (read_range(f, id, 0, sizeof(bytes), bytes, err) &&
+            pack_header_decode(view_of(bytes, sizeof(bytes)), id, out, err)) ||
+           in_pack(id, "header", err);
+}
+
 /* One of the parts that are bound to their offset. */
 struct part {
     struct pack_id id;
@@ -208,12 +216,14 @@ bool fetch_index(struct fetch *f, struct pack_id id, fetch_entry_fn *each, void 
                  struct err *err)
 {
     struct pack_footer footer;
-    uint8_t header[PACK_HEADER_BYTES];
-    if (!fetch_footer(f, id, &footer, err))
+    struct pack_header header;
+    if (!fetch_footer(f, id, &footer, err) || !fetch_header(f, id, &header, err))
         return false;
-    if (!read_range(f, id, 0, sizeof(header), header, err) ||
-        !pack_header_check(view_of(header, sizeof(header)), id, err))
+    if (header.format != footer.format) {
+        (void)err_set(err, ERR_CORRUPT, "format %u at the front, %u at the end", header.format,
+                      footer.format);
         return in_pack(id, "header", err);
+    }
     struct part part = { id, PACK_INDEX, footer.index_offset, footer.index_len,
                          footer.index_plain_len };
     while (part.offset != 0) { /* each block lies before the one that names it: this ends */

@@ -22,6 +22,10 @@ void fetch_fini(struct fetch *f);
 /** The footer of pack `id`. Errors: NOT_FOUND; CORRUPT; UNAVAILABLE. All name the pack. */
 MUST_USE bool fetch_footer(struct fetch *f, struct pack_id id, struct pack_footer *out,
                            struct err *err);
+/** The header of pack `id`, with the agent's wrapped data key. Needs no keys. Errors: as
+ *  fetch_footer. */
+MUST_USE bool fetch_header(struct fetch *f, struct pack_id id, struct pack_header *out,
+                           struct err *err);
 /** The manifest of checkpoint `id` into `out`, which the caller must fini also after a failure.
  *  Errors: as fetch_footer. */
 MUST_USE bool fetch_manifest(struct fetch *f, struct pack_id id, struct manifest *out,

@@ -29,6 +29,7 @@ struct fixture {
     char out[96]; /* where restores go */
     struct store *store;
     struct agent_keys *keys;
+    uint8_t wrapped_key[KEYRING_WRAPPED_BYTES]; /* of no key file */
     struct checkpoint *cp;
     char head[PACK_ID_TEXT]; /* committed; empty: none */
     struct checkpoint_result last;
@@ -49,7 +50,7 @@ static inline struct agent_keys *fixture_keys(uint8_t first)
 
 static inline struct checkpoint_source fixture_source(const struct fixture *f)
 {
-    return (struct checkpoint_source){ f->store, FIXTURE_NAME, f->keys, 2 };
+    return (struct checkpoint_source){ f->store, FIXTURE_NAME, f->keys, 2, f->wrapped_key };
 }
 
 static inline void fixture_open(struct fixture *f, const char *const *exclude, size_t count)

@@ -5,6 +5,7 @@
  * byte is checked against the agent's key before it is used. */
 #pragma once
 #include "common/base/deadline.h"
+#include "sidecar/crypto/keyring.h"
 #include "sidecar/image/manifest.h"
 #include "sidecar/store/store.h"
 
@@ -13,7 +14,8 @@ struct checkpoint_source {
     struct store *store; /* with packs */
     const char *name;    /* of the agent */
     const struct agent_keys *keys;
-    unsigned threads; /* beside the caller's; 0: a default for this machine, at most 2 */
+    unsigned threads;           /* beside the caller's; 0: a default for this machine, at most 2 */
+    const uint8_t *wrapped_key; /* KEYRING_WRAPPED_BYTES, for who writes; goes into every pack */
 };
 
 /** How many threads that means on this machine. */
@@ -37,3 +39,23 @@ typedef bool history_entry_fn(void *arg, const struct tree_entry *entry, struct 
 MUST_USE bool history_entries(const struct checkpoint_source *source,
                               const struct manifest *manifest, struct deadline until,
                               history_entry_fn *each, void *arg, struct err *err);
+
+/* An agent's key and its newest checkpoint from the packs alone, when there is no record: for
+ * people at the command line, and for a floor under the register (engine/claim). Which checkpoint
+ * was committed only the record knew: the newest pack may be one that never was. So nothing starts
+ * an agent from what is found here. */
+struct salvage {             /* zeroed is empty */
+    struct agent_keys *keys; /* owned */
+    char head[PACK_ID_TEXT]; /* newest checkpoint with a whole manifest: of the highest sequence,
+                              * among these of the highest epoch, the latest */
+    int64_t sequence, epoch, wall_ms;
+    unsigned damaged; /* packs of higher sequences, left out because their manifest is not whole */
+};
+
+/** Fills `out`, which the caller must salvage_fini also after a failure. Errors: NOT_FOUND there
+ *  are no packs, or none that carries the key (format 1); CORRUPT no pack whose key this key file
+ *  opens, or no whole manifest; UNAVAILABLE, DENIED. */
+MUST_USE bool salvage_find(struct store *store, const char *name, const struct keyring *keyring,
+                           struct deadline until, struct salvage *out, struct err *err);
+/** Releases; zeroed memory is fine. */
+void salvage_fini(struct salvage *salvage);

@@ -25,6 +25,7 @@ struct pack_out {
 struct pack_out *pack_out_new(const struct checkpoint_source *source, struct pack_id id,
                               struct deadline until)
 {
+    assert(source->wrapped_key != NULL);
     struct pack_out *pack = mem_new(struct pack_out);
     pack->source = source;
     pack->id = id;
@@ -69,7 +70,7 @@ static bool begin(struct pack_out *pack, struct err *err)
                            &pack->writer, err))
         return false;
     CLEANUP(buf_fini) struct buf header = { 0 };
-    pack_header_encode(pack->id, &header);
+    pack_header_encode(pack->id, pack->source->wrapped_key, &header);
     return append(pack, buf_view(&header), err);
 }
 
@@ -135,7 +136,7 @@ bool pack_out_finish(struct pack_out *pack, const struct manifest *manifest, str
 {
     CLEANUP(buf_fini) struct buf plain = { 0 };
     CLEANUP(buf_fini) struct buf footer_bytes = { 0 };
-    struct pack_footer footer = { .id = pack->id };
+    struct pack_footer footer = { .id = pack->id, .format = PACK_FORMAT };
     manifest_encode(manifest, &plain);
     if (!begin(pack, err) || !end_block(pack, err))
         return false;

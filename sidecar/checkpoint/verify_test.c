@@ -77,8 +77,10 @@ Test(verify, flipped_bits_anywhere_are_found)
     save_some();
     CLEANUP(str_freep) char *path = pack_path(f.head);
     CLEANUP(buf_fini) struct buf bytes = load(path);
-    for (size_t i = 0; i < 300; i++) {
-        size_t at = i < 150 ? bytes.len - 1 - i * 7 : (i - 150) * (bytes.len / 150);
+    for (size_t i = 0; i < 300 + PACK_HEADER_BYTES; i++) {
+        size_t at = i < 150   ? bytes.len - 1 - i * 7
+                    : i < 300 ? (i - 150) * (bytes.len / 150)
+                              : i - 300; /* the copy of the key, too */
         bytes.data[at] ^= (uint8_t)(1u << i % 8);
         replace(path, buf_view(&bytes));
         cr_assert_not(verify(f.head), "byte %zu", at);
@@ -118,9 +120,9 @@ Test(verify, chunks_swapped_within_a_pack_are_corrupt)
     CLEANUP(buf_fini) struct buf bytes = load(path);
     const size_t len = PACK_SEALED_BYTES(20000);
     uint8_t kept[PACK_SEALED_BYTES(20000)];
-    memcpy(kept, bytes.data + 32, len);
-    memmove(bytes.data + 32, bytes.data + 32 + len, len);
-    memcpy(bytes.data + 32 + len, kept, len);
+    memcpy(kept, bytes.data + PACK_HEADER_BYTES, len);
+    memmove(bytes.data + PACK_HEADER_BYTES, bytes.data + PACK_HEADER_BYTES + len, len);
+    memcpy(bytes.data + PACK_HEADER_BYTES + len, kept, len);
     replace(path, buf_view(&bytes));
     cr_assert_not(verify(f.head));
     cr_assert_eq(report.damaged, 2);

@@ -19,6 +19,8 @@
     X(shim, "shim", "PATH", "the agent-shim program; by default the one beside this program")   \
     X(log_level, "log-level", "LEVEL", "lowest level that is logged: debug, info, warn, error") \
     X(timeout, "timeout", "DURATION", "give up after this time (30s, 1h)")                      \
+    X(without_record, "without-record", NULL,                                                   \
+      "the record is lost or damaged: go by the packs and the key file alone")                  \
     X(files, "files", NULL, "with every entry of the tree")                                     \
     X(json, "json", NULL, "print JSON")
 

@@ -46,3 +46,15 @@ Test(list, unknown_agent_is_not_found_and_damage_is_corrupt)
     cr_assert_not(made_run(&made, cmd_list, &args, text, &err));
     cr_assert(err.kind == ERR_CORRUPT && text[0] == '\0', "nothing that looks like a result");
 }
+
+Test(list, record_that_is_gone_is_done_without_when_asked)
+{
+    struct err err = { 0 };
+    char text[8192];
+    made_make(&made, true);
+    struct args args = made_args(&made);
+    made_forget_record(&made);
+    args.without_record = "true";
+    cr_assert(made_run(&made, cmd_list, &args, text, &err), "%s", err.msg);
+    cr_assert_not_null(strstr(text, made.id));
+}

@@ -34,9 +34,9 @@ static inline void made_checkpoint(struct made *m, struct store *store,
     struct checkpoint_result result;
     CLEANUP(checkpoint_freep) struct checkpoint *cp = NULL;
     CLEANUP(str_freep) char *file = str_format("%s/notes.txt", m->tree);
-    const struct checkpoint_spec spec = { .source = { store, MADE_NAME, keys, 0 },
-                                          .root = m->tree,
-                                          .epoch = 1 };
+    const struct checkpoint_spec spec = {
+        .source = { store, MADE_NAME, keys, 0, record->wrapped_key }, .root = m->tree, .epoch = 1
+    };
     const struct checkpoint_request request = { .reason = "test", .until = made_until() };
     cr_assert(dir_make(m->tree, 0700, &err) &&
               file_publish(AT_FDCWD, file, view_str("kept words"), 0640, FILE_REPLACE, &err));
@@ -95,6 +95,30 @@ static inline void made_remove(struct made *m)
 static inline struct args made_args(const struct made *m)
 {
     return (struct args){ .store = m->url, .name = MADE_NAME, .key_file = m->key };
+}
+
+static inline char *made_record(const struct made *m)
+{
+    return str_format("%s/store/agents/test%%2Fagent/record", m->root);
+}
+
+/* The packs stay. */
+static inline void made_forget_record(const struct made *m)
+{
+    CLEANUP(str_freep) char *path = made_record(m);
+    cr_assert_eq(unlink(path), 0, "%s", path);
+}
+
+/* One digit of its tag. */
+static inline void made_damage_record(const struct made *m)
+{
+    struct err err;
+    CLEANUP(str_freep) char *path = made_record(m);
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    cr_assert(file_read(AT_FDCWD, path, 20000, &bytes, &err), "%s", err.msg);
+    uint8_t *digit = &bytes.data[bytes.len - 3];
+    *digit = *digit == '0' ? '1' : '0';
+    cr_assert(file_publish(AT_FDCWD, path, buf_view(&bytes), 0600, FILE_REPLACE, &err));
 }
 
 /* Flips a bit every 16 bytes of the checkpoint's pack, wherever it lies below `path`. */

@@ -63,3 +63,18 @@ Test(restore_command, damaged_checkpoint_leaves_nothing)
     cr_assert_not(made_run(&made, cmd_restore, &args, text, &err));
     cr_assert(err.kind == ERR_CORRUPT && access(made.out, F_OK) != 0);
 }
+
+Test(restore_command, packs_and_key_file_are_enough_when_the_record_is_gone)
+{
+    struct err err = { 0 };
+    char text[8192];
+    made_make(&made, true);
+    struct args args = made_args(&made);
+    args.to = made.out;
+    made_forget_record(&made);
+    cr_assert_not(made_run(&made, cmd_restore, &args, text, &err));
+    cr_assert_eq(err.kind, ERR_NOT_FOUND, "%s", err.msg);
+    args.without_record = "true";
+    cr_assert(made_run(&made, cmd_restore, &args, text, &err), "%s", err.msg);
+    check_restored();
+}

@@ -49,6 +49,16 @@ static bool put_entry(void *arg, const struct tree_entry *e, struct err *err)
     return true;
 }
 
+static void put_no_record(struct showing *s, const char *name)
+{
+    if (!s->is_json) {
+        buf_put_fmt(&s->text, "name        %s\nrecord      not read\n", name);
+        return;
+    }
+    json_out_text(&s->json, "name", name);
+    json_out_null(&s->json, "lease");
+}
+
 static void put_record(struct showing *s, const struct record *r)
 {
     if (!s->is_json) {
@@ -112,7 +122,10 @@ static bool show(struct showing *s, const struct source *source, const struct ar
 {
     if (s->is_json)
         json_out_object(&s->json, NULL);
-    put_record(s, &source->record);
+    if (args->without_record != NULL)
+        put_no_record(s, source->name);
+    else
+        put_record(s, &source->record);
     if (args->at != NULL || source->record.has_head) {
         const char *id;
         if (!source_pick(source, args, &id, err) ||

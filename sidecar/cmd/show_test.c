@@ -50,3 +50,19 @@ Test(show, unknown_or_malformed_id_is_an_error)
     cr_assert_not(made_run(&made, cmd_show, &args, text, &err));
     cr_assert_eq(err.kind, ERR_INVALID);
 }
+
+Test(show, record_that_is_gone_is_done_without_when_asked)
+{
+    struct err err = { 0 };
+    char text[8192];
+    made_make(&made, true);
+    struct args args = made_args(&made);
+    made_forget_record(&made);
+    args.without_record = "true";
+    cr_assert(made_run(&made, cmd_show, &args, text, &err), "%s", err.msg);
+    cr_assert_not_null(strstr(text, made.id));
+    cr_assert_not_null(strstr(text, "record      not read"));
+    args.json = "true";
+    cr_assert(made_run(&made, cmd_show, &args, text, &err), "%s", err.msg);
+    cr_assert_not_null(strstr(text, "\"lease\":null"));
+}

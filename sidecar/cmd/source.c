@@ -5,6 +5,7 @@
 #include "common/hcl/hcl.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #define TIMEOUT_MS 3600000 /* a large checkpoint from a slow store */
 
@@ -30,18 +31,64 @@ static bool one_of(const char *what, const char *option, const char *text, const
     return err_set(err, ERR_INVALID, "which %s? give -%s, or -config with it", what, option);
 }
 
+#define ADVICE "; -without-record goes by the packs alone"
+
+static bool note_pack(void *arg, const struct pack_info *info, struct err *err)
+{
+    (void)info, (void)err;
+    *(bool *)arg = true;
+    return true;
+}
+
+/* Lost, or never there? The packs tell. */
+static bool no_record(const struct source *s, struct err *err)
+{
+    bool has_packs = false;
+    struct err ignored;
+    (void)!store_pack_list(s->packs, s->name, s->until, note_pack, &has_packs, &ignored);
+    return err_set(err, ERR_NOT_FOUND, "find agent \"%.100s\": no record in this store%s", s->name,
+                   has_packs ? ", but there are packs" ADVICE : "");
+}
+
+static bool decode_record(struct source *s, struct view bytes, struct err *err)
+{
+    struct record_auth auth = record_keys_auth(&s->record_keys);
+    struct err why = { 0 };
+    if (record_decode(bytes, s->name, &auth, &s->record, &why))
+        return true;
+    return err_set(err, why.kind, why.kind == ERR_CORRUPT ? "%.180s" ADVICE : "%s", why.msg);
+}
+
 static bool read_record(struct source *s, struct err *err)
 {
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     struct store_version version;
-    if (!store_read(s->records, s->name, s->until, &bytes, &version, err)) {
-        if (err->kind == ERR_NOT_FOUND)
-            return err_set(err, ERR_NOT_FOUND, "find agent \"%.120s\": no record in this store",
-                           s->name);
+    if (!store_read(s->records, s->name, s->until, &bytes, &version, err))
+        return err->kind == ERR_NOT_FOUND ? no_record(s, err) : err_wrap(err, "read record");
+    if (!decode_record(s, buf_view(&bytes), err))
         return false;
-    }
-    struct record_auth auth = record_keys_auth(&s->record_keys);
-    return record_decode(buf_view(&bytes), s->name, &auth, &s->record, err);
+    s->checkpoints.keys = s->record_keys.keys;
+    return true;
+}
+
+/* Loud, because what the record named may have been another checkpoint. */
+static bool go_without_record(struct source *s, struct err *err)
+{
+    if (!salvage_find(s->packs, s->name, s->keyring, s->until, &s->salvaged, err))
+        return err_wrap(err, "go without record");
+    s->record.has_head = true;
+    s->record.head.sequence = s->salvaged.sequence;
+    (void)snprintf(s->record.head.id, sizeof s->record.head.id, "%s", s->salvaged.head);
+    s->checkpoints.keys = s->salvaged.keys;
+    (void)fprintf(
+        stderr,
+        "WARNING: the record of \"%s\" was not read. The newest whole checkpoint among the "
+        "packs is %s (epoch %lld); it may never have been committed.\n",
+        s->name, s->salvaged.head, (long long)s->salvaged.epoch);
+    if (s->salvaged.damaged > 0)
+        (void)fprintf(stderr, "WARNING: %u newer packs are damaged and were left out.\n",
+                      s->salvaged.damaged);
+    return true;
 }
 
 bool source_open(struct source *s, const struct args *args, struct err *err)
@@ -68,15 +115,14 @@ bool source_open(struct source *s, const struct args *args, struct err *err)
         !keyring_open(key_file, false, &s->keyring, err))
         return false;
     s->record_keys = record_keys_of(s->keyring);
-    if (!read_record(s, err))
-        return false;
-    s->checkpoints = (struct checkpoint_source){ s->packs, s->name, s->record_keys.keys, 0 };
-    return true;
+    s->checkpoints = (struct checkpoint_source){ .store = s->packs, .name = s->name };
+    return args->without_record != NULL ? go_without_record(s, err) : read_record(s, err);
 }
 
 void source_close(struct source *s)
 {
     record_keys_fini(&s->record_keys);
+    salvage_fini(&s->salvaged);
     keyring_close(s->keyring);
     store_close(s->records);
     store_close(s->packs);

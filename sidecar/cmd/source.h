@@ -11,8 +11,9 @@
 #include "sidecar/lease/record_keys.h"
 #include "sidecar/store/store.h"
 
-#define SOURCE_OPTIONS \
-    (ARG_BIT(config) | ARG_BIT(store) | ARG_BIT(name) | ARG_BIT(key_file) | ARG_BIT(timeout))
+#define SOURCE_OPTIONS                                                                         \
+    (ARG_BIT(config) | ARG_BIT(store) | ARG_BIT(name) | ARG_BIT(key_file) | ARG_BIT(timeout) | \
+     ARG_BIT(without_record))
 
 struct source {                    /* zeroed is closed */
     struct sidecar_config *config; /* NULL without -config */
@@ -20,13 +21,16 @@ struct source {                    /* zeroed is closed */
     struct store *records, *packs;
     struct keyring *keyring;
     struct record_keys record_keys;
-    struct record record;
+    struct record record;    /* with -without-record: of the head only, which the packs name */
+    struct salvage salvaged; /* with -without-record */
     struct checkpoint_source checkpoints;
     struct deadline until;
 };
 
-/** Opens and reads the record. After a failure source_close is still due. Errors: INVALID an
- *  option; NOT_FOUND no record of this name, or no key file; CORRUPT; UNAVAILABLE; DENIED. */
+/** Opens and reads the record; with -without-record it finds key and newest checkpoint in the packs
+ *  instead, and says so on stderr. After a failure source_close is still due. Errors: INVALID an
+ *  option; NOT_FOUND no record of this name (or no packs), or no key file; CORRUPT; UNAVAILABLE;
+ * DENIED. */
 MUST_USE bool source_open(struct source *source, const struct args *args, struct err *err);
 /** Closes. */
 void source_close(struct source *source);

@@ -108,6 +108,55 @@ Test(source, agent_without_checkpoint_has_none_to_pick)
     source_close(&s);
 }
 
+Test(source, lost_record_is_told_and_the_packs_go_without_it_when_asked)
+{
+    struct err err = { 0 };
+    struct source s = { 0 };
+    const char *id;
+    made_make(&made, true);
+    struct args args = made_args(&made);
+    made_forget_record(&made);
+    cr_assert_not(source_open(&s, &args, &err));
+    cr_assert(err.kind == ERR_NOT_FOUND && strstr(err.msg, "-without-record"), "%s", err.msg);
+    source_close(&s);
+    args.without_record = "true";
+    cr_assert(source_open(&s, &args, &err), "%s", err.msg);
+    cr_assert(source_pick(&s, &args, &id, &err));
+    cr_assert_str_eq(id, made.id);
+    cr_assert_not_null(s.checkpoints.keys);
+    source_close(&s);
+}
+
+Test(source, damaged_record_is_corrupt_and_the_way_out_is_told)
+{
+    struct err err = { 0 };
+    struct source s = { 0 };
+    made_make(&made, true);
+    struct args args = made_args(&made);
+    made_damage_record(&made);
+    cr_assert_not(source_open(&s, &args, &err));
+    cr_assert(err.kind == ERR_CORRUPT && strstr(err.msg, "-without-record"), "%s", err.msg);
+    source_close(&s);
+    args.without_record = "true";
+    cr_assert(source_open(&s, &args, &err), "%s", err.msg);
+    source_close(&s);
+}
+
+Test(source, without_record_and_packs_there_is_nothing)
+{
+    made_make(&made, false);
+    struct args args = made_args(&made);
+    args.without_record = "true";
+    fails(args, ERR_NOT_FOUND);
+    args.name = "test/typo";
+    args.without_record = NULL;
+    struct err err = { 0 };
+    struct source s = { 0 };
+    cr_assert_not(source_open(&s, &args, &err));
+    cr_assert_null(strstr(err.msg, "-without-record"), "no packs: no advice: %s", err.msg);
+    source_close(&s);
+}
+
 Test(source, reading_makes_no_store)
 {
     struct err err;

@@ -2,8 +2,8 @@
  *
  * The file is made on first use (0600, published exclusively, so that two first users agree on one
  * key) and is one line of text that an operator copies to every machine that may run the agents.
- * An agent's data key travels wrapped in its record; this room never stores it. Blocking (reads a
- * file) in open only. Any thread may use an open keyring. */
+ * An agent's data key travels wrapped in its record and packs; this room never stores it. Blocking
+ * (reads a file) in open only. Any thread may use an open keyring. */
 #pragma once
 #include "common/base/buf.h"
 #include "sidecar/crypto/keys.h"

@@ -14,6 +14,7 @@ struct claim_look { /* the worker's while is_busy */
     bool is_busy, is_ok;
     const char *name;
     int64_t min_sequence; /* the highest sequence of any pack of this agent; 0: there are none */
+    int64_t min_epoch;    /* of the newest manifest that verifies; 0: none does */
     struct err err;
     claim_looked_fn *on_looked;
     void *arg;
@@ -31,9 +32,9 @@ struct claim {                     /* zeroed is closed */
  * that cannot hold what it should, a name; those of keyring_open. */
 MUST_USE bool claim_open(struct claim *claim, const struct sidecar_config *config, struct err *err);
 
-/** Learns on a worker what the packs prove (look.min_sequence), before anything is asked of the
- *  register: one that is behind them was emptied or put back to an old state (G4). `on_looked` runs
- *  once, not inside; its kinds: UNAVAILABLE. May be repeated. */
+/** Learns on a worker what the packs prove (min_sequence, min_epoch), before anything is asked of
+ * the register: one that is behind them was emptied or put back to an old state (G4). `on_looked`
+ * runs once, not inside; its kinds: UNAVAILABLE. May be repeated. */
 void claim_look(struct claim *claim, struct loop *loop, const char *name,
                 claim_looked_fn *on_looked, void *arg);
 

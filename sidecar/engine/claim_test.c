@@ -2,6 +2,7 @@
 
 #include "common/base/file.h"
 #include "common/base/own.h"
+#include "sidecar/checkpoint/checkpoint.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -159,4 +160,44 @@ Test(claim, path_that_is_not_mounted_is_no_new_store_for_the_next_process)
     cr_assert_eq(look_in_a_new_process(url), ERR_UNAVAILABLE);
     cr_assert(rmdir(path) == 0 && rename(away, path) == 0);
     cr_assert_eq(look_in_a_new_process(url), ERR_NONE);
+}
+
+/* A checkpoint of epoch 9, as its holder leaves it in the packs. */
+static void put_checkpoint(const struct claim *claim)
+{
+    struct err err = { 0 };
+    struct checkpoint_result result;
+    uint8_t wrapped[KEYRING_WRAPPED_BYTES];
+    CLEANUP(agent_keys_freep) struct agent_keys *keys = NULL;
+    CLEANUP(checkpoint_freep) struct checkpoint *cp = NULL;
+    CLEANUP(str_freep) char *tree = str_format("%s/tree", root);
+    keyring_wrap_new(claim->keyring, "a", wrapped);
+    cr_assert(keyring_unwrap(claim->keyring, "a", view_of(wrapped, sizeof wrapped), &keys, &err));
+    const struct checkpoint_spec spec = { .source = { claim->packs, "a", keys, 1, wrapped },
+                                          .root = tree,
+                                          .epoch = 9 };
+    const struct checkpoint_request request = { .reason = "test",
+                                                .until = deadline_after(boot_now(), 5000, 0) };
+    cr_assert(dir_make(tree, 0700, &err) && checkpoint_new(&spec, &cp, &err) &&
+                  checkpoint_take(cp, &request, &result, &err),
+              "%s", err.msg);
+    checkpoint_committed(cp);
+}
+
+Test(claim, epoch_of_the_newest_manifest_is_the_floor_of_epochs)
+{
+    struct looking l = { 0 };
+    struct err err;
+    CLEANUP(str_freep) char *key = str_format("%s/key", root);
+    CLEANUP(str_freep) char *other = str_format("%s/other", root);
+    cr_assert(store_open("mem:", NULL, &l.claim.packs, &err) &&
+              keyring_open(key, true, &l.claim.keyring, &err));
+    put_checkpoint(&l.claim);
+    cr_assert_eq(look(&l), 1);
+    cr_assert(l.claim.look.min_epoch == 9 && l.kind == ERR_NONE);
+    keyring_close(l.claim.keyring); /* of what does not open nothing is believed */
+    cr_assert(keyring_open(other, true, &l.claim.keyring, &err));
+    cr_assert_eq(look(&l), 1);
+    cr_assert(l.claim.look.min_epoch == 0 && l.kind == ERR_NONE);
+    claim_close(&l.claim);
 }

@@ -19,6 +19,7 @@ struct state {
     struct saver *saver;
     struct local local;
     char head[PACK_ID_TEXT];
+    uint8_t wrapped_key[KEYRING_WRAPPED_BYTES];
     bool is_opening, is_stopped, is_saver_idle;
     /* the worker's while is_opening */
     bool is_ok;
@@ -104,18 +105,22 @@ bool state_new(const struct state_spec *spec, const struct state_events *events,
                struct err *err)
 {
     const struct sidecar_config *config = spec->config;
+    const struct record *record = lease_borrow_record(spec->lease);
+    struct state *s = mem_new(struct state);
+    memcpy(s->wrapped_key, record->wrapped_key, sizeof s->wrapped_key);
     const struct checkpoint_spec checkpoints = {
-        .source = { spec->packs, config->name, lease_borrow_keys(spec->lease), 0 },
+        .source = { .store = spec->packs,
+                    .name = config->name,
+                    .keys = lease_borrow_keys(spec->lease),
+                    .wrapped_key = s->wrapped_key },
         .root = config->state.path,
         .exclude = (const char *const *)config->state.exclude.items,
         .exclude_count = config->state.exclude.count,
         .epoch = lease_epoch(spec->lease),
     };
-    CLEANUP(checkpoint_freep) struct checkpoint *cp = NULL;
-    if (!checkpoint_new(&checkpoints, &cp, err))
-        return false;
-    struct state *s = mem_new(struct state);
-    if (!cut_new(spec->loop, on_cut_send, s, &s->cut, err)) {
+    if (!checkpoint_new(&checkpoints, &s->cp, err) ||
+        !cut_new(spec->loop, on_cut_send, s, &s->cut, err)) {
+        checkpoint_free(s->cp);
         free(s);
         return false;
     }
@@ -124,9 +129,7 @@ bool state_new(const struct state_spec *spec, const struct state_events *events,
     s->port = spec->port;
     s->digest = spec->config_digest;
     s->events = *events;
-    s->cp = STEAL(cp);
     local_init(&s->local, config->state.path);
-    const struct record *record = lease_borrow_record(spec->lease);
     if (record->has_head)
         (void)snprintf(s->head, sizeof s->head, "%.*s", PACK_ID_TEXT - 1, record->head.id);
     const struct saver_ops ops = { on_take, on_commit, on_settle, s };

@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IMAGE_FORMAT 1
+#define MANIFEST_FORMAT 1
+#define PACK_FORMAT     2 /* written; PACK_FORMAT_1 is read for ever */
+#define PACK_FORMAT_1   1
 
 /* Chunks of files: large enough for zstd, small enough that an edit stores little. */
 #define CHUNK_MIN  ((size_t)16 << 10)
@@ -30,7 +32,8 @@
 #define TREE_ROOT_REFS  64                  /* chunks named in the manifest itself */
 #define TREE_LIST_MAX   ((size_t)64 << 20)  /* bytes of the list of one level */
 
-#define PACK_HEADER_BYTES 32
+#define PACK_FRONT_BYTES  32  /* of a header in every format, and all of it in format 1 */
+#define PACK_HEADER_BYTES 124 /* front, wrapped data key, check sum */
 #define PACK_FOOTER_BYTES 64
 #define PACK_BLOCK_MAX    4096 /* entries in one block of a pack's index */
 #define PACK_BYTES_MAX    ((uint64_t)1 << 46)

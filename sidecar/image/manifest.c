@@ -59,7 +59,7 @@ void manifest_encode(const struct manifest *m, struct buf *out)
     assert(m->ref_count >= 1 && m->ref_count <= TREE_ROOT_REFS && m->levels <= TREE_LEVELS_MAX);
     assert(m->pack_count >= 1 && m->pack_count <= MANIFEST_PACKS_MAX);
     buf_put(out, view_of(magic, sizeof(magic)));
-    buf_put_u32(out, IMAGE_FORMAT);
+    buf_put_u32(out, MANIFEST_FORMAT);
     pack_id_encode(m->id, out);
     pack_id_encode(m->parent, out);
     buf_put_u64(out, (uint64_t)m->wall_ms);
@@ -89,7 +89,7 @@ static bool take_front(struct cursor *c, struct manifest *m, struct err *err)
     if (!cursor_take(c, "magic", sizeof(magic), &found, err) ||
         !cursor_u32(c, "format", &format, err))
         return false;
-    if (memcmp(found.data, magic, sizeof(magic)) != 0 || format != IMAGE_FORMAT)
+    if (memcmp(found.data, magic, sizeof(magic)) != 0 || format != MANIFEST_FORMAT)
         return err_set(err, ERR_CORRUPT, "manifest: another format");
     if (!pack_id_decode(c, &m->id, err) || !pack_id_decode(c, &m->parent, err) ||
         !cursor_u64(c, "time", &wall, err) || !cursor_u8(c, "cut", &cut, err) ||

@@ -7,14 +7,16 @@
 #include <assert.h>
 #include <sys/mman.h>
 
-#define SQUEEZE_LEVEL    1 /* 3 stores 2% less and takes 70% longer */
-#define CODEC_RAW        0
-#define CODEC_ZSTD       1
-#define BIND_BYTES       65
-#define INDEX_ENTRY      49
-#define FOOTER_SUM_BYTES 8
+#define SQUEEZE_LEVEL 1 /* 3 stores 2% less and takes 70% longer */
+#define CODEC_RAW     0
+#define CODEC_ZSTD    1
+#define BIND_BYTES    65
+#define INDEX_ENTRY   49
+#define SUM_BYTES     8
 static const char header_magic[8] = { 'A', 'G', 'N', 'T', 'P', 'A', 'C', 'K' };
 static const char footer_magic[8] = { 'A', 'G', 'N', 'T', 'P', 'E', 'N', 'D' };
+_Static_assert(PACK_HEADER_BYTES == PACK_FRONT_BYTES + KEYRING_WRAPPED_BYTES + SUM_BYTES,
+               "header: front, key, sum");
 _Static_assert((size_t)PACK_BLOCK_MAX *INDEX_ENTRY + 64 <= PACK_PART_MAX, "a block is a part");
 _Static_assert(PACK_SEALED_BYTES(CHUNK_MAX) <= PACK_SEALED_MAX, "a chunk stored raw fits");
 
@@ -130,28 +132,48 @@ bool pack_open(const struct agent_keys *keys, struct squeeze *squeeze, const str
                      out, err);
 }
 
-void pack_header_encode(struct pack_id id, struct buf *out)
+static void put_sum(struct buf *out, size_t from)
 {
-    buf_put(out, view_of(header_magic, sizeof(header_magic)));
-    buf_put_u32(out, IMAGE_FORMAT);
+    uint8_t sum[CRYPTO_HASH_BYTES];
+    crypto_digest(view_of(out->data + from, out->len - from), sum);
+    buf_put(out, view_of(sum, SUM_BYTES));
+}
+
+/* The check sum of everything before it in `bytes`. */
+static bool take_sum(struct cursor *c, struct view bytes, struct err *err)
+{
+    uint8_t sum[CRYPTO_HASH_BYTES];
+    struct view told;
+    size_t summed = bytes.len - c->rest.len;
+    if (!cursor_take(c, "check sum", SUM_BYTES, &told, err))
+        return false;
+    crypto_digest(view_of(bytes.data, summed), sum);
+    return memcmp(sum, told.data, SUM_BYTES) == 0 ||
+           err_set(err, ERR_CORRUPT, "%s: check sum differs", c->what);
+}
+
+static void put_front(struct buf *out, const char magic[8], uint32_t format, struct pack_id id)
+{
+    buf_put(out, view_of(magic, 8));
+    buf_put_u32(out, format);
     buf_put_u32(out, 0);
     pack_id_encode(id, out);
 }
 
 /* Magic, format and a zero, as header and footer begin. */
-static bool take_front(struct cursor *c, const char magic[8], struct err *err)
+static bool take_front(struct cursor *c, const char magic[8], uint32_t *out_format, struct err *err)
 {
     struct view found;
-    uint32_t format, zero;
+    uint32_t zero;
     if (!cursor_take(c, "magic", 8, &found, err))
         return false;
     if (memcmp(found.data, magic, 8) != 0)
         return err_set(err, ERR_CORRUPT, "%s: not one of ours", c->what);
-    if (!cursor_u32(c, "format", &format, err) || !cursor_u32(c, "reserved", &zero, err))
+    if (!cursor_u32(c, "format", out_format, err) || !cursor_u32(c, "reserved", &zero, err))
         return false;
-    if (format != IMAGE_FORMAT || zero != 0)
-        return err_set(err, ERR_CORRUPT, "%s: format %u, this program reads %u", c->what, format,
-                       (unsigned)IMAGE_FORMAT);
+    if ((*out_format != PACK_FORMAT && *out_format != PACK_FORMAT_1) || zero != 0)
+        return err_set(err, ERR_CORRUPT, "%s: format %u, this program reads up to %u", c->what,
+                       *out_format, (unsigned)PACK_FORMAT);
     return true;
 }
 
@@ -167,26 +189,38 @@ static bool take_id(struct cursor *c, struct pack_id expected, struct err *err)
     return err_set(err, ERR_CORRUPT, "%s: belongs to pack %s", c->what, text);
 }
 
-bool pack_header_check(struct view bytes, struct pack_id id, struct err *err)
+void pack_header_encode(struct pack_id id, const uint8_t wrapped_key[KEYRING_WRAPPED_BYTES],
+                        struct buf *out)
 {
-    struct cursor c = cursor_of(bytes, "header");
-    return take_front(&c, header_magic, err) && take_id(&c, id, err) && cursor_finish(&c, err);
+    size_t start = out->len;
+    put_front(out, header_magic, PACK_FORMAT, id);
+    buf_put(out, view_of(wrapped_key, KEYRING_WRAPPED_BYTES));
+    put_sum(out, start);
 }
 
-static void put_sum(struct buf *out, size_t from)
+bool pack_header_decode(struct view bytes, struct pack_id id, struct pack_header *out,
+                        struct err *err)
 {
-    uint8_t sum[CRYPTO_HASH_BYTES];
-    crypto_digest(view_of(out->data + from, out->len - from), sum);
-    buf_put(out, view_of(sum, FOOTER_SUM_BYTES));
+    struct cursor c = cursor_of(bytes, "header");
+    struct view key;
+    *out = (struct pack_header){ 0 };
+    if (bytes.len != PACK_HEADER_BYTES)
+        return err_set(err, ERR_CORRUPT, "header: %zu bytes", bytes.len);
+    if (!take_front(&c, header_magic, &out->format, err) || !take_id(&c, id, err))
+        return false;
+    if (out->format == PACK_FORMAT_1)
+        return true; /* what follows are chunks */
+    if (!cursor_take(&c, "wrapped key", KEYRING_WRAPPED_BYTES, &key, err) ||
+        !take_sum(&c, bytes, err))
+        return false;
+    memcpy(out->wrapped_key, key.data, key.len);
+    return cursor_finish(&c, err);
 }
 
 void pack_footer_encode(const struct pack_footer *footer, struct buf *out)
 {
     size_t start = out->len;
-    buf_put(out, view_of(footer_magic, sizeof(footer_magic)));
-    buf_put_u32(out, IMAGE_FORMAT);
-    buf_put_u32(out, 0);
-    pack_id_encode(footer->id, out);
+    put_front(out, footer_magic, footer->format, footer->id);
     buf_put_u32(out, footer->index_len);
     buf_put_u32(out, footer->index_plain_len);
     buf_put_u32(out, footer->manifest_len);
@@ -198,19 +232,20 @@ void pack_footer_encode(const struct pack_footer *footer, struct buf *out)
 
 static bool check_footer(const struct pack_footer *f, uint64_t pack_bytes, struct err *err)
 {
+    uint64_t header = f->format == PACK_FORMAT_1 ? PACK_FRONT_BYTES : PACK_HEADER_BYTES;
     bool has_index = f->index_offset != 0;
     bool good = f->manifest_plain_len > 0 && f->manifest_plain_len <= PACK_PART_MAX &&
                 f->manifest_len <= PACK_SEALED_BYTES(f->manifest_plain_len) &&
-                f->manifest_len <= pack_bytes - PACK_HEADER_BYTES - PACK_FOOTER_BYTES &&
+                f->manifest_len <= pack_bytes - header - PACK_FOOTER_BYTES &&
                 f->index_plain_len <= PACK_PART_MAX && has_index == (f->index_len > 0) &&
                 has_index == (f->index_plain_len > 0);
     if (!good)
         return err_set(err, ERR_CORRUPT, "footer: lengths out of range");
     /* The last block of the index ends where the manifest begins. */
-    if (has_index && (f->index_offset < PACK_HEADER_BYTES || f->index_offset > f->manifest_offset ||
+    if (has_index && (f->index_offset < header || f->index_offset > f->manifest_offset ||
                       f->manifest_offset - f->index_offset != f->index_len))
         return err_set(err, ERR_CORRUPT, "footer: index out of place");
-    if (!has_index && f->manifest_offset != PACK_HEADER_BYTES)
+    if (!has_index && f->manifest_offset != header)
         return err_set(err, ERR_CORRUPT, "footer: chunks without an index");
     return true;
 }
@@ -219,24 +254,17 @@ bool pack_footer_decode(struct view bytes, struct pack_id id, uint64_t pack_byte
                         struct pack_footer *out, struct err *err)
 {
     struct cursor c = cursor_of(bytes, "footer");
-    uint8_t sum[CRYPTO_HASH_BYTES];
-    struct view told;
     *out = (struct pack_footer){ .id = id };
     if (pack_bytes < PACK_HEADER_BYTES + PACK_FOOTER_BYTES || pack_bytes > PACK_BYTES_MAX)
         return err_set(err, ERR_CORRUPT, "pack of %llu bytes", (unsigned long long)pack_bytes);
-    if (!take_front(&c, footer_magic, err) || !take_id(&c, id, err) ||
+    if (!take_front(&c, footer_magic, &out->format, err) || !take_id(&c, id, err) ||
         !cursor_u32(&c, "index length", &out->index_len, err) ||
         !cursor_u32(&c, "index plain length", &out->index_plain_len, err) ||
         !cursor_u32(&c, "manifest length", &out->manifest_len, err) ||
         !cursor_u32(&c, "manifest plain length", &out->manifest_plain_len, err) ||
-        !cursor_u64(&c, "index offset", &out->index_offset, err))
+        !cursor_u64(&c, "index offset", &out->index_offset, err) || !take_sum(&c, bytes, err) ||
+        !cursor_finish(&c, err))
         return false;
-    size_t summed = bytes.len - c.rest.len;
-    if (!cursor_take(&c, "check sum", FOOTER_SUM_BYTES, &told, err) || !cursor_finish(&c, err))
-        return false;
-    crypto_digest(view_of(bytes.data, summed), sum);
-    if (memcmp(sum, told.data, FOOTER_SUM_BYTES) != 0)
-        return err_set(err, ERR_CORRUPT, "footer: check sum differs");
     out->manifest_offset = pack_bytes - PACK_FOOTER_BYTES - out->manifest_len;
     return check_footer(out, pack_bytes, err);
 }
@@ -278,7 +306,7 @@ static bool take_index_entry(struct cursor *c, uint64_t offset, struct pack_inde
     if ((kind != PACK_DATA && kind != PACK_TREE) || out->ref.plain_len == 0 ||
         out->ref.plain_len > CHUNK_MAX || out->ref.sealed_len <= CRYPTO_SEAL_BYTES ||
         out->ref.sealed_len > PACK_SEALED_BYTES(out->ref.plain_len) ||
-        out->ref.offset < PACK_HEADER_BYTES || out->ref.offset > offset ||
+        out->ref.offset < PACK_FRONT_BYTES || out->ref.offset > offset ||
         out->ref.sealed_len > offset - out->ref.offset)
         return err_set(err, ERR_CORRUPT, "index: entry out of range");
     out->kind = (enum pack_kind)kind;
@@ -292,7 +320,7 @@ static bool check_before(const struct pack_index_block *b, uint64_t offset, stru
     bool good = has_before == (b->before_len != 0) && has_before == (b->before_plain_len != 0) &&
                 b->before_plain_len <= PACK_PART_MAX &&
                 (!has_before ||
-                 (b->before_offset >= PACK_HEADER_BYTES && b->before_offset < offset &&
+                 (b->before_offset >= PACK_FRONT_BYTES && b->before_offset < offset &&
                   b->before_len <= offset - b->before_offset));
     return good || err_set(err, ERR_CORRUPT, "index: block before it out of place");
 }

@@ -4,6 +4,7 @@
  * to its id, the others to their offset): nothing can be moved, swapped or taken from elsewhere
  * unseen. Pure. Format: proto/checkpoint.md, section 3. */
 #pragma once
+#include "sidecar/crypto/keyring.h"
 #include "sidecar/image/limits.h"
 #include "sidecar/image/ref.h"
 
@@ -41,13 +42,22 @@ MUST_USE bool pack_open(const struct agent_keys *keys, struct squeeze *squeeze,
                         const struct pack_bind *bind, struct view sealed, size_t plain_len,
                         uint8_t *out, struct err *err);
 
-/** The 32 bytes at the front of a pack. */
-void pack_header_encode(struct pack_id id, struct buf *out);
-/** Errors: CORRUPT not a pack, another format, or the header of another pack than `id`. */
-MUST_USE bool pack_header_check(struct view bytes, struct pack_id id, struct err *err);
+struct pack_header {
+    uint32_t format;
+    uint8_t wrapped_key[KEYRING_WRAPPED_BYTES]; /* the agent's data key; format 1 has none */
+};
+/** The PACK_HEADER_BYTES at the front of a pack. */
+void pack_header_encode(struct pack_id id, const uint8_t wrapped_key[KEYRING_WRAPPED_BYTES],
+                        struct buf *out);
+/** Reads the header from the first PACK_HEADER_BYTES of a pack; in format 1 only the front of them
+ *  is header. Errors: CORRUPT not a pack, unknown format, check sum, or of another pack than `id`.
+ */
+MUST_USE bool pack_header_decode(struct view bytes, struct pack_id id, struct pack_header *out,
+                                 struct err *err);
 
 struct pack_footer {
     struct pack_id id;
+    uint32_t format;       /* of the pack: PACK_FORMAT, or an older one that was read */
     uint64_t index_offset; /* of the last block of the index; 0: no chunks in this pack */
     uint32_t index_len;
     uint32_t index_plain_len;

@@ -130,25 +130,50 @@ Test(pack, forged_sizes_and_codecs_are_corrupt)
     cr_assert_not(opens(data_bind(), view_of("x", 1), PACK_PART_MAX + 1, view_str("hello")));
 }
 
+static const uint8_t *wrapped_key(void)
+{
+    static uint8_t key[KEYRING_WRAPPED_BYTES];
+    for (uint8_t i = 0; i < sizeof(key); i++)
+        key[i] = i;
+    return key;
+}
+
 Test(pack, header_of_another_pack_or_format_is_corrupt)
 {
     CLEANUP(buf_fini) struct buf header = { 0 };
     struct err err = { 0 };
-    pack_header_encode(id, &header);
+    struct pack_header out;
+    pack_header_encode(id, wrapped_key(), &header);
     cr_assert_eq(header.len, PACK_HEADER_BYTES);
-    cr_assert(pack_header_check(buf_view(&header), id, &err), "%s", err.msg);
+    cr_assert(pack_header_decode(buf_view(&header), id, &out, &err), "%s", err.msg);
+    cr_assert_eq(out.format, PACK_FORMAT);
+    cr_assert_arr_eq(out.wrapped_key, wrapped_key(), KEYRING_WRAPPED_BYTES);
     for (size_t i = 0; i < header.len; i++) {
         header.data[i] ^= 1;
-        cr_assert_not(pack_header_check(buf_view(&header), id, &err), "byte %zu", i);
+        cr_assert_not(pack_header_decode(buf_view(&header), id, &out, &err), "byte %zu", i);
         cr_assert_eq(err.kind, ERR_CORRUPT);
         header.data[i] ^= 1;
-        cr_assert_not(pack_header_check(view_of(header.data, i), id, &err));
+        cr_assert_not(pack_header_decode(view_of(header.data, i), id, &out, &err));
     }
+}
+
+/* Its header is the front alone; chunks follow. */
+Test(pack, header_of_format_1_has_no_key)
+{
+    CLEANUP(buf_fini) struct buf header = { 0 };
+    struct err err = { 0 };
+    struct pack_header out;
+    pack_header_encode(id, wrapped_key(), &header);
+    header.data[8] = PACK_FORMAT_1;
+    memset(header.data + PACK_FRONT_BYTES, 0xee, header.len - PACK_FRONT_BYTES);
+    cr_assert(pack_header_decode(buf_view(&header), id, &out, &err), "%s", err.msg);
+    cr_assert_eq(out.format, PACK_FORMAT_1);
 }
 
 static struct pack_footer good_footer(void)
 {
     return (struct pack_footer){ .id = id,
+                                 .format = PACK_FORMAT,
                                  .index_offset = 1032,
                                  .index_len = 100,
                                  .index_plain_len = 69,
@@ -192,6 +217,11 @@ Test(pack, footer_must_fit_its_pack)
     footer.index_len = footer.index_plain_len = 0;
     cr_assert_not(footer_is_good(&footer, GOOD_PACK_BYTES));
     cr_assert(footer_is_good(&footer, PACK_HEADER_BYTES + 200 + PACK_FOOTER_BYTES));
+    cr_assert_not(footer_is_good(&footer, PACK_FRONT_BYTES + 200 + PACK_FOOTER_BYTES));
+    footer.format = PACK_FORMAT_1;
+    cr_assert(footer_is_good(&footer, PACK_FRONT_BYTES + 200 + PACK_FOOTER_BYTES));
+    footer.format = PACK_FORMAT + 1;
+    cr_assert_not(footer_is_good(&footer, PACK_FRONT_BYTES + 200 + PACK_FOOTER_BYTES));
 }
 
 Test(pack, every_flipped_bit_of_a_footer_is_found)
@@ -287,19 +317,23 @@ Test(pack, bytes_are_what_the_format_says)
 {
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     char text[300];
-    pack_header_encode(id, &bytes);
+    pack_header_encode(id, wrapped_key(), &bytes);
     hex_encode(buf_view(&bytes), text);
     cr_assert_str_eq(text, "41474e545041434b"
-                           "01000000"
+                           "02000000"
                            "00000000"
                            "2a00000000000000"
-                           "0102030405060708");
+                           "0102030405060708"
+                           "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+                           "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
+                           "404142434445464748494a4b4c4d4e4f50515253"
+                           "7f658e3e33c99657");
     bytes.len = 0;
     struct pack_footer footer = good_footer();
     pack_footer_encode(&footer, &bytes);
     hex_encode(buf_view(&bytes), text);
     cr_assert_str_eq(text, "41474e5450454e44"
-                           "01000000"
+                           "02000000"
                            "00000000"
                            "2a00000000000000"
                            "0102030405060708"
@@ -308,7 +342,7 @@ Test(pack, bytes_are_what_the_format_says)
                            "c8000000"
                            "2c010000"
                            "0804000000000000"
-                           "da2fe1f164f8efa2");
+                           "ed383178a8fd4319");
     bytes.len = 0;
     struct pack_index_entry entry = entry_of(32);
     struct pack_index_block block = { .entries = &entry, .count = 1 };

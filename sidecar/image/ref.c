@@ -89,7 +89,7 @@ bool chunk_ref_decode(struct cursor *c, struct chunk_ref *out, struct err *err)
                        out->plain_len, out->sealed_len);
     if (out->pack == 0 || out->pack > INT64_MAX)
         return err_set(err, ERR_CORRUPT, "%s: chunk in no pack", c->what);
-    if (out->offset < PACK_HEADER_BYTES || out->offset > PACK_BYTES_MAX)
+    if (out->offset < PACK_FRONT_BYTES || out->offset > PACK_BYTES_MAX)
         return err_set(err, ERR_CORRUPT, "%s: chunk outside its pack", c->what);
     return true;
 }

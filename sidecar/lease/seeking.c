@@ -38,6 +38,20 @@ static void take(struct machine *m, const struct input *in, const struct record 
     step_send(m, in);
 }
 
+/* The record is gone, and what it named is not: a person must decide (proto/lease.md, section 4).
+ */
+static bool refuse_absence(struct machine *m, const struct input *in)
+{
+    struct err why = { 0 };
+    (void)err_set(
+        &why, ERR_CORRUPT,
+        "acquire lease \"%.60s\": the record is gone, but checkpoint %lld has been: was the "
+        "register emptied? \"restore -without-record\" saves the state",
+        m->spec.name, (long long)m->spec.min_sequence);
+    step_lose(m, in, &why);
+    return false;
+}
+
 static bool refuse(struct machine *m, const struct input *in, const char *what, int64_t has,
                    int64_t floor)
 {
@@ -59,6 +73,8 @@ static bool check_history(struct machine *m, const struct input *in, const struc
     int64_t floor = m->spec.min_epoch > m->top_epoch ? m->spec.min_epoch : m->top_epoch;
     int64_t epoch = record == NULL ? 0 : record->epoch;
     int64_t sequence = record != NULL && record->has_head ? record->head.sequence : 0;
+    if (record == NULL && m->spec.min_sequence > 0)
+        return refuse_absence(m, in);
     if (epoch < floor)
         return refuse(m, in, "epoch", epoch, floor);
     if (sequence + (record != NULL) < m->spec.min_sequence)

@@ -270,7 +270,7 @@ static bool time_all(struct bench *b, struct err *err)
     if (!time_appends(b, NULL, "append", err) || !time_appends(b, &b->cut, "cut", err))
         return false;
     CLEANUP(str_freep) char *out = str_format("%s/out", b->work);
-    struct checkpoint_source source = { b->store, "bench", b->keys, 0 };
+    struct checkpoint_source source = { b->store, "bench", b->keys, 0, NULL };
     struct restore_spec spec = { .id = b->last.id, .target = out, .until = soon() };
     struct restore_report report;
     int64_t cpu = cpu_us();
@@ -294,7 +294,8 @@ static bool run(struct bench *b, struct err *err)
     b->cut = (struct cut_ops){ freeze_nobody, thaw_nobody, NULL };
     if (!store_open(url, NULL, &b->store, err))
         return false;
-    struct checkpoint_spec spec = { .source = { b->store, "bench", b->keys, 0 },
+    static const uint8_t wrapped_key[KEYRING_WRAPPED_BYTES]; /* of no key file */
+    struct checkpoint_spec spec = { .source = { b->store, "bench", b->keys, 0, wrapped_key },
                                     .root = b->dir,
                                     .epoch = 1 };
     bool good = checkpoint_new(&spec, &b->cp, err) && time_all(b, err);

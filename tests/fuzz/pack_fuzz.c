@@ -9,6 +9,21 @@
 
 static const struct pack_id id = { 42, { 1, 2, 3, 4, 5, 6, 7, 8 } };
 
+static void try_header(struct view bytes)
+{
+    CLEANUP(buf_fini) struct buf again = { 0 };
+    struct pack_header header;
+    struct err err = { 0 };
+    if (!pack_header_decode(bytes, id, &header, &err)) {
+        assert(err.kind == ERR_CORRUPT);
+        return;
+    }
+    if (header.format == PACK_FORMAT_1)
+        return; /* no longer written */
+    pack_header_encode(id, header.wrapped_key, &again);
+    assert(view_is_equal(bytes, buf_view(&again)));
+}
+
 static void try_footer(struct view bytes, uint64_t pack_bytes)
 {
     CLEANUP(buf_fini) struct buf again = { 0 };
@@ -49,8 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!cursor_u8(&c, "what", &what, &err))
         return 0;
     if (what % 3 == 0) {
-        bool good = pack_header_check(c.rest, id, &err);
-        assert(good || err.kind == ERR_CORRUPT);
+        try_header(c.rest);
         return 0;
     }
     if (!cursor_u64(&c, "number", &number, &err))
