@@ -7,11 +7,14 @@
 #include <stddef.h>
 #include <sys/un.h>
 
-#define VERSION    1
-#define OOM_MIN    (-1000)
-#define OOM_MAX    1000
-#define PLAN_MAX   4096
-#define SOCKET_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+#define VERSION       2
+#define OOM_MIN       (-1000)
+#define OOM_MAX       1000
+#define PLAN_MAX      4096
+#define LOG_FILES_MAX 10000
+#define LOG_MB_MAX    1000000
+#define LOG_NAME_MAX  128
+#define SOCKET_MAX    (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const char magic[] = "AGNTSPEC";
 
@@ -27,13 +30,14 @@ struct number_row {
 #member, offsetof(struct shim_spec, member), low, high, sign \
     }
 static const struct number_row number_rows[] = {
-    NUMBER(flags, 0, SHIM_STANDALONE, false),      NUMBER(uid, 0, UINT32_MAX - 1, false),
-    NUMBER(gid, 0, UINT32_MAX - 1, false),         NUMBER(lock_fd, -1, INT_MAX, true),
-    NUMBER(control_fd, -1, INT_MAX, true),         NUMBER(stdin_fd, -1, INT_MAX, true),
-    NUMBER(stdout_fd, -1, INT_MAX, true),          NUMBER(stderr_fd, -1, INT_MAX, true),
-    NUMBER(config_fd, -1, INT_MAX, true),          NUMBER(stop_signal, 1, 64, true),
-    NUMBER(stop_timeout_ms, 0, UINT32_MAX, false), NUMBER(reserve_ms, 0, UINT32_MAX, false),
-    NUMBER(oom_score_adj, OOM_MIN, OOM_MAX, true),
+    NUMBER(flags, 0, SHIM_STANDALONE, false),       NUMBER(uid, 0, UINT32_MAX - 1, false),
+    NUMBER(gid, 0, UINT32_MAX - 1, false),          NUMBER(lock_fd, -1, INT_MAX, true),
+    NUMBER(control_fd, -1, INT_MAX, true),          NUMBER(stdin_fd, -1, INT_MAX, true),
+    NUMBER(stdout_fd, -1, INT_MAX, true),           NUMBER(stderr_fd, -1, INT_MAX, true),
+    NUMBER(config_fd, -1, INT_MAX, true),           NUMBER(stop_signal, 1, 64, true),
+    NUMBER(stop_timeout_ms, 0, UINT32_MAX, false),  NUMBER(reserve_ms, 0, UINT32_MAX, false),
+    NUMBER(oom_score_adj, OOM_MIN, OOM_MAX, true),  NUMBER(log_dir_fd, -1, INT_MAX, true),
+    NUMBER(log_max_files, 0, LOG_FILES_MAX, false), NUMBER(log_max_mb, 0, LOG_MB_MAX, false),
 };
 
 struct text_row {
@@ -64,6 +68,7 @@ void shim_spec_init(struct shim_spec *spec)
                                 .stdout_fd = -1,
                                 .stderr_fd = -1,
                                 .config_fd = -1,
+                                .log_dir_fd = -1,
                                 .record_path = "",
                                 .socket_path = "",
                                 .api_path = "",
@@ -118,6 +123,22 @@ static size_t list_count(const char *const *list)
     return count;
 }
 
+/* The task's name becomes part of a file's. */
+static bool check_logs(const struct shim_spec *spec, enum err_kind kind, struct err *err)
+{
+    if (spec->log_dir_fd < 0)
+        return true;
+    if (spec->stdout_fd >= 0 || spec->stderr_fd >= 0)
+        return err_set(err, kind, "shim spec: log_dir_fd beside stdout_fd or stderr_fd");
+    if (spec->log_max_files == 0 || spec->log_max_mb == 0)
+        return err_set(err, kind, "shim spec: log_max_files or log_max_mb is 0");
+    const size_t len = strlen(spec->task_name);
+    if (len == 0 || len > LOG_NAME_MAX || strchr(spec->task_name, '/') != NULL)
+        return err_set(err, kind, "shim spec: task_name \"%.40s\" cannot name a log",
+                       spec->task_name);
+    return true;
+}
+
 /* What holds for the whole spec, on both ends of the wire. */
 static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct err *err)
 {
@@ -127,6 +148,8 @@ static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct 
     for (size_t i = 0; i < ROWS(text_rows); i++)
         if (!check_text(&text_rows[i], text_of(spec, &text_rows[i]), kind, err))
             return false;
+    if (!check_logs(spec, kind, err))
+        return false;
     const struct shim_program *programs[] = { &spec->agent, &spec->sidecar };
     const char *names[] = { "agent", "sidecar" };
     for (size_t i = 0; i < 2; i++) {

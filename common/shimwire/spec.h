@@ -39,6 +39,9 @@ struct shim_spec {
     int32_t stdout_fd;  /* the agent's */
     int32_t stderr_fd;  /* the agent's and the sidecar's */
     int32_t config_fd;  /* the sidecar's configuration, given to it as descriptor 4 */
+    int32_t log_dir_fd; /* the shim writes the logs there itself, as <task_name>.stdout.0 and so on;
+                           stdout_fd and stderr_fd are -1 then */
+    uint32_t log_max_files, log_max_mb; /* a stream; with log_dir_fd above 0 */
     /* Paths, absolute; "": none. */
     const char *record_path; /* the exit record is published here */
     const char *socket_path; /* the control socket is made here (<= 107 bytes) */

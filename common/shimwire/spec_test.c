@@ -73,7 +73,7 @@ Test(spec, has_the_golden_front)
     struct shim_spec spec = sample();
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     cr_assert(shim_spec_encode(&spec, &bytes, &err));
-    const uint8_t front[] = { 'A', 'G', 'N', 'T', 'S', 'P', 'E', 'C', 1, 0 };
+    const uint8_t front[] = { 'A', 'G', 'N', 'T', 'S', 'P', 'E', 'C', 2, 0 };
     cr_expect_arr_eq(bytes.data, front, sizeof(front));
     const uint8_t numbers[] = { 1, 0, 0, 0, 0xe8, 3,    0,    0,    0xe9, 3,   0,
                                 0, 4, 0, 0, 0,    0xff, 0xff, 0xff, 0xff, 0xff };
@@ -163,6 +163,23 @@ Test(spec, a_list_that_claims_more_than_fits_is_corrupt)
     memset(bytes.data + bytes.len - 4, 0xff, 4); /* count of the sidecar's environment */
     cr_assert_not(shim_spec_decode(buf_view(&bytes), &store, &got, &err));
     cr_assert_eq(err.kind, ERR_CORRUPT);
+}
+
+Test(spec, own_logs_need_a_name_limits_and_no_other_collector)
+{
+    const char *names[] = { "task_name", "task_name", "stdout_fd", "log_max_files", "log_max_mb" };
+    for (int row = 0; row < 6; row++) {
+        struct shim_spec spec = sample();
+        spec.stderr_fd = -1;
+        spec.log_dir_fd = 9;
+        spec.task_name = row == 0 ? "../x" : row == 1 ? "" : "web";
+        spec.stdout_fd = row == 2 ? 3 : -1;
+        spec.log_max_files = row == 3 ? 0 : 10;
+        spec.log_max_mb = row == 4 ? 1000001 : 10;
+        struct err err = { 0 };
+        cr_expect_eq(there_and_back(&spec, &err), row == 5, "row %d: %s", row, err.msg);
+        cr_expect(row == 5 || strstr(err.msg, names[row]), "row %d: %s", row, err.msg);
+    }
 }
 
 Test(spec, sealed_it_cannot_change_any_more)

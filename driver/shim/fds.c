@@ -21,9 +21,10 @@ struct fd_row {
 #field, offsetof(struct shim_spec, field), offsetof(struct shim_fds, member), number \
     }
 static const struct fd_row rows[] = {
-    ROW(lock_fd, lock, SHIM_FD_LOCK),    ROW(control_fd, control, SHIM_FD_CONTROL),
-    ROW(stdin_fd, in, SHIM_FD_STDIN),    ROW(stdout_fd, out, SHIM_FD_STDOUT),
-    ROW(stderr_fd, err, SHIM_FD_STDERR), ROW(config_fd, config, SHIM_FD_CONFIG),
+    ROW(lock_fd, lock, SHIM_FD_LOCK),          ROW(control_fd, control, SHIM_FD_CONTROL),
+    ROW(stdin_fd, in, SHIM_FD_STDIN),          ROW(stdout_fd, out, SHIM_FD_STDOUT),
+    ROW(stderr_fd, err, SHIM_FD_STDERR),       ROW(config_fd, config, SHIM_FD_CONFIG),
+    ROW(log_dir_fd, log_dir, SHIM_FD_LOG_DIR),
 };
 
 static bool close_between(unsigned first, unsigned last, struct err *err)

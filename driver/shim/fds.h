@@ -16,11 +16,14 @@ enum shim_fd_number {
     SHIM_FD_CONFIG,
     SHIM_FD_CGROUP, /* directory of the agent's cgroup */
     SHIM_FD_KEEPER, /* pidfd of the keeper */
-    SHIM_FD_LIFELINE
+    SHIM_FD_LIFELINE,
+    SHIM_FD_LOG_DIR, /* these three in a row: a scribe keeps nothing else */
+    SHIM_FD_LOG_OUT, /* read ends of the log pipes */
+    SHIM_FD_LOG_ERR
 };
 
 struct shim_fds { /* owns; FD_NONE where the spec has none */
-    struct fd lock, control, in, out, err, config;
+    struct fd lock, control, in, out, err, config, log_dir;
 };
 
 /** Moves what `spec` lists to its number, makes 0, 1 and 2 /dev/null and closes everything else.

@@ -40,7 +40,8 @@ static int take_and_look(void)
     shim_spec_init(&spec);
     if (dup2(marked('l'), SHIM_FD_STDERR) < 0 || dup2(marked('o'), SHIM_FD_LOCK) < 0 ||
         dup2(marked('e'), 2) < 0 || dup2(marked('c'), 300) < 0 ||
-        dup2(marked('x'), SHIM_FD_KEEPER) < 0 || dup2(marked('x'), SHIM_FD_LIFELINE) < 0)
+        dup2(marked('x'), SHIM_FD_KEEPER) < 0 || dup2(marked('x'), SHIM_FD_LIFELINE) < 0 ||
+        dup2(marked('x'), SHIM_FD_LOG_ERR) < 0)
         return 10;
     spec.lock_fd = SHIM_FD_STDERR;
     spec.stdout_fd = SHIM_FD_LOCK;

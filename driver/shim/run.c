@@ -18,6 +18,7 @@
 
 #define BATCH_MAX    32   /* messages of one peer in one turn: no peer may starve the clock */
 #define LAST_WORD_MS 1000 /* for a driver that is busy, when all else is done */
+#define LOGS_LAST_MS 2000 /* for the scribe to write what the pipes still hold */
 #define EXIT_BROKEN  71
 
 static void feed(struct shim_run *run, const struct shim_input *input);
@@ -115,6 +116,7 @@ static void finish(struct shim_run *run)
     fd_closep(&run->fds.out);
     fd_closep(&run->fds.err);
     fd_closep(&run->fds.config);
+    shim_logs_close(&run->logs, LOGS_LAST_MS);
     shim_tree_close(&run->tree);
     msg.end.record = run->core.record;
     msg.end.recorded = shim_record_publish(&run->record, &msg.end.record, &why);
@@ -127,6 +129,11 @@ static void finish(struct shim_run *run)
     fd_closep(&run->fds.lock);
     (void)shim_peers_tell_driver(&run->peers, &msg, LAST_WORD_MS);
     run->finished = true;
+}
+
+static struct shim_spared spared(const struct shim_run *run)
+{
+    return (struct shim_spared){ run->sidecar.pid, run->logs.scribe };
 }
 
 static void act(struct shim_run *run, const struct shim_action *action)
@@ -148,7 +155,7 @@ static void act(struct shim_run *run, const struct shim_action *action)
         shim_tree_freeze(&run->tree, false);
         return;
     case SHIM_ACT_KILL_TREE:
-        shim_tree_kill(&run->tree, run->sidecar.pid);
+        shim_tree_kill(&run->tree, spared(run));
         send_signal(&run->agent, SIGKILL);
         return;
     case SHIM_ACT_KILL_SIDECAR:
@@ -286,6 +293,24 @@ static void kill_orphans(struct shim_run *run)
         feed_event(run, SHIM_ON_REKILL_DUE);
 }
 
+static void say(struct shim_run *run, const char *text)
+{
+    struct shim_msg msg = { .type = SHIM_EVENT };
+    shim_text_copy(msg.event.text, text);
+    (void)shim_peers_tell_driver(&run->peers, &msg, 0);
+}
+
+/* It ends by itself only when nobody can write any more, and we can. */
+static void renew_scribe(struct shim_run *run)
+{
+    struct err why = { 0 };
+    if (!shim_logs_renew(&run->logs, &run->fds, &why))
+        say(run, why.msg);
+    if (run->tree.keeper.pid != 0 && !run->tree.keeper_gone &&
+        !keeper_enter(&run->tree.keeper, &why))
+        say(run, why.msg);
+}
+
 static void reap(struct shim_run *run)
 {
     siginfo_t info;
@@ -303,6 +328,8 @@ static void reap(struct shim_run *run)
             on_sidecar_reaped(run, &input);
         else if (info.si_pid == run->tree.keeper.pid)
             run->tree.keeper_gone = true;
+        else if (info.si_pid == run->logs.scribe)
+            renew_scribe(run);
     }
     if (any)
         kill_orphans(run);
@@ -361,10 +388,9 @@ static void say_bad(struct shim_run *run)
     if (bad == run->bad_said || (bad & (bad - 1)) != 0)
         return; /* once at 1, 2, 4, 8, ... */
     run->bad_said = bad;
-    struct shim_msg msg = { .type = SHIM_EVENT };
-    (void)snprintf(msg.event.text, sizeof(msg.event.text), "ignored %llu bad messages",
-                   (unsigned long long)bad);
-    (void)shim_peers_tell_driver(&run->peers, &msg, 0);
+    char text[SHIM_TEXT_MAX];
+    (void)snprintf(text, sizeof(text), "ignored %llu bad messages", (unsigned long long)bad);
+    say(run, text);
 }
 
 /* Every message that waits, within reason; false when the peer has hung up. */
@@ -425,7 +451,7 @@ static void settle(struct shim_run *run)
     if (run->core.hold == SHIM_FREEZING && shim_tree_is_frozen(&run->tree))
         feed_event(run, SHIM_ON_TREE_FROZEN);
     if (run->core.phase == SHIM_PHASE_KILLING && run->agent.pid == 0 &&
-        shim_tree_is_empty(&run->tree, run->sidecar.pid))
+        shim_tree_is_empty(&run->tree, spared(run)))
         feed_event(run, SHIM_ON_TREE_EMPTY);
 }
 
@@ -498,6 +524,7 @@ bool shim_run_take_spec(struct shim_run *run, struct err *err)
     run->agent = run->sidecar = PROC_NONE;
     run->signals = run->timer = run->record.dir = FD_NONE;
     run->tree.cgroup = CGROUP_NONE;
+    run->logs = SHIM_LOGS_NONE;
     return shim_fds_take(&run->spec, &run->fds, err);
 }
 

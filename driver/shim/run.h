@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 #include "driver/shim/core.h"
 #include "driver/shim/launch.h"
+#include "driver/shim/logs.h"
 #include "driver/shim/peers.h"
 #include "driver/shim/record.h"
 #include "driver/shim/tree.h"
@@ -19,6 +20,7 @@ struct shim_run { /* large and mostly untouched: comes from the kernel as zeroes
     struct shim_tree tree;
     struct shim_peers peers;
     struct shim_record record;
+    struct shim_logs logs;
     struct shim_fds fds;
     struct shim_launch launch;
     struct proc agent, sidecar; /* pid 0: none, or reaped */

@@ -51,6 +51,12 @@ static bool open_tree(struct shim_run *run, struct err *err)
     return shim_tree_open(&run->tree, &keeper, run->spec.cgroup_dir, err);
 }
 
+static bool open_logs(struct shim_run *run, struct err *err)
+{
+    return shim_logs_open(&run->logs, &run->spec, &run->fds, run->launch.nice, run->spec_bytes,
+                          err);
+}
+
 static bool open_clocks(struct shim_run *run, struct err *err)
 {
     static const int wanted[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 };
@@ -82,9 +88,9 @@ bool shim_setup(struct shim_run *run, struct err *err)
 {
     bool ok = become_supervisor(run, err) &&
               isolation_decode(run->spec.isolation, &run->launch.plan, err) &&
-              shim_record_open(&run->record, run->spec.record_path, err) && open_tree(run, err) &&
-              shim_peers_listen(&run->peers, run->spec.socket_path, err) && open_clocks(run, err) &&
-              proc_start_ticks(getpid(), &run->start_ticks, err);
+              shim_record_open(&run->record, run->spec.record_path, err) && open_logs(run, err) &&
+              open_tree(run, err) && shim_peers_listen(&run->peers, run->spec.socket_path, err) &&
+              open_clocks(run, err) && proc_start_ticks(getpid(), &run->start_ticks, err);
     run->pid = (uint32_t)getpid();
     run->launch.spec = &run->spec;
     run->launch.fds = &run->fds;

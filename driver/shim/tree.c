@@ -48,10 +48,10 @@ bool shim_tree_is_frozen(const struct shim_tree *tree)
     return cgroup_is_open(&tree->cgroup) && cgroup_events(&tree->cgroup, &now, &why) && now.frozen;
 }
 
-/* Calls `each` with our children but for the sidecar; false when it says so, or for none; true when
+/* Calls `each` with our children but for the spared; false when it says so, or for none; true when
  * we cannot look (no descriptor is free): nobody may be taken for dead on that account. As the
  * subreaper we inherit whatever is orphaned, so repeating this reaches everything. */
-static bool any_child(pid_t sidecar, bool (*each)(pid_t pid))
+static bool any_child(struct shim_spared spared, bool (*each)(pid_t pid))
 {
     char path[64], text[512];
     (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
@@ -67,7 +67,7 @@ static bool any_child(pid_t sidecar, bool (*each)(pid_t pid))
                 pid = pid * 10 + (text[i] - '0');
                 continue;
             }
-            if (pid > 0 && pid != sidecar)
+            if (pid > 0 && pid != spared.sidecar && pid != spared.scribe)
                 any = each(pid) || any;
             pid = 0;
         }
@@ -81,7 +81,7 @@ static bool kill_child(pid_t pid)
 
 static bool is_there(pid_t pid) { return pid > 0; }
 
-void shim_tree_kill(const struct shim_tree *tree, pid_t sidecar)
+void shim_tree_kill(const struct shim_tree *tree, struct shim_spared spared)
 {
     struct err why = { 0 };
     struct cgroup_events now = { true, false };
@@ -94,10 +94,10 @@ void shim_tree_kill(const struct shim_tree *tree, pid_t sidecar)
     if (tree->keeper.pid != 0)
         keeper_kill(&tree->keeper);
     else
-        (void)any_child(sidecar, kill_child);
+        (void)any_child(spared, kill_child);
 }
 
-bool shim_tree_is_empty(const struct shim_tree *tree, pid_t sidecar)
+bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared)
 {
     struct err why = { 0 };
     struct cgroup_events now;
@@ -106,7 +106,7 @@ bool shim_tree_is_empty(const struct shim_tree *tree, pid_t sidecar)
     if (cgroup_is_open(&tree->cgroup) &&
         (!cgroup_events(&tree->cgroup, &now, &why) || now.populated))
         return false;
-    return tree->keeper.pid != 0 || !any_child(sidecar, is_there);
+    return tree->keeper.pid != 0 || !any_child(spared, is_there);
 }
 
 bool shim_tree_has_oom(const struct shim_tree *tree)

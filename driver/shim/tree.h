@@ -9,6 +9,10 @@
 #include "common/cgroup/cgroup.h"
 #include "driver/shim/keeper.h"
 
+struct shim_spared { /* children of ours that are not the agent's; 0: none */
+    pid_t sidecar, scribe;
+};
+
 struct shim_tree {
     struct keeper keeper;
     bool keeper_gone;
@@ -29,11 +33,11 @@ void shim_tree_freeze(const struct shim_tree *tree, bool on);
 /** True when everything is frozen now. */
 bool shim_tree_is_frozen(const struct shim_tree *tree);
 
-/** Freezes and kills all; may be called again. `sidecar` (0: none) is our child and is spared. */
-void shim_tree_kill(const struct shim_tree *tree, pid_t sidecar);
+/** Freezes and kills all but the spared; may be called again. */
+void shim_tree_kill(const struct shim_tree *tree, struct shim_spared spared);
 
 /** True when nothing is left, provided that the main process has been reaped. */
-bool shim_tree_is_empty(const struct shim_tree *tree, pid_t sidecar);
+bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared);
 
 /** True when the kernel has killed for memory in it since shim_tree_open. */
 bool shim_tree_has_oom(const struct shim_tree *tree);

@@ -13,6 +13,8 @@
 
 #include "common/shimwire/msg.h"
 
+static const struct shim_spared nobody;
+
 static void reap(void)
 {
     while (waitpid(-1, NULL, WNOHANG) > 0)
@@ -36,11 +38,11 @@ Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
     cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
     cr_assert(shim_tree_open(&tree, &none, "", &err));
     cr_expect_eq(shim_tree_containment(&tree), SHIM_CONTAINED_PDEATH);
-    cr_expect(shim_tree_is_empty(&tree, 0));
+    cr_expect(shim_tree_is_empty(&tree, nobody));
     int ends[2];
     char byte;
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-    pid_t spared = sleeper();
+    const struct shim_spared spared = { sleeper(), sleeper() };
     if (fork() == 0) { /* three generations, each in a session of its own */
         for (int i = 0; i < 2; i++)
             if (fork() != 0)
@@ -59,12 +61,15 @@ Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
         reap();
     }
     cr_expect(shim_tree_is_empty(&tree, spared));
-    cr_expect_eq(kill(spared, 0), 0);
+    cr_expect_eq(kill(spared.sidecar, 0), 0);
+    cr_expect_eq(kill(spared.scribe, 0), 0);
     cr_expect_not(shim_tree_is_frozen(&tree));
     cr_expect_not(shim_tree_has_oom(&tree));
     shim_tree_close(&tree);
-    (void)kill(spared, SIGKILL);
-    (void)waitpid(spared, NULL, 0);
+    (void)kill(spared.sidecar, SIGKILL);
+    (void)kill(spared.scribe, SIGKILL);
+    (void)waitpid(spared.sidecar, NULL, 0);
+    (void)waitpid(spared.scribe, NULL, 0);
 }
 
 Test(tree, what_cannot_be_looked_at_is_not_empty)
@@ -78,13 +83,13 @@ Test(tree, what_cannot_be_looked_at_is_not_empty)
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){ 0, before.rlim_max };
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-    bool is_empty = shim_tree_is_empty(&tree, 0);
+    bool is_empty = shim_tree_is_empty(&tree, nobody);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     cr_expect_not(is_empty);
-    cr_expect_not(shim_tree_is_empty(&tree, 0));
+    cr_expect_not(shim_tree_is_empty(&tree, nobody));
     (void)kill(child, SIGKILL);
     (void)waitpid(child, NULL, 0);
-    cr_expect(shim_tree_is_empty(&tree, 0));
+    cr_expect(shim_tree_is_empty(&tree, nobody));
 }
 
 Test(tree, a_cgroup_is_made_frozen_killed_and_removed)
@@ -107,12 +112,12 @@ Test(tree, a_cgroup_is_made_frozen_killed_and_removed)
         (void)poll(&wait, 1, 100);
     }
     cr_expect(shim_tree_is_frozen(&tree));
-    cr_expect_not(shim_tree_is_empty(&tree, 0));
-    shim_tree_kill(&tree, 0);
+    cr_expect_not(shim_tree_is_empty(&tree, nobody));
+    shim_tree_kill(&tree, nobody);
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
-    for (int i = 0; i < 100 && !shim_tree_is_empty(&tree, 0); i++)
+    for (int i = 0; i < 100 && !shim_tree_is_empty(&tree, nobody); i++)
         (void)poll(NULL, 0, 10);
-    cr_expect(shim_tree_is_empty(&tree, 0));
+    cr_expect(shim_tree_is_empty(&tree, nobody));
     shim_tree_close(&tree);
     cr_expect_eq(access(path, F_OK), -1);
 }

@@ -50,7 +50,7 @@ void rig_init(struct rig *rig, const char *script)
 {
     memset(rig, 0, sizeof(*rig));
     rig->driver = rig->output = rig->sidecar = rig->strings = rig->puppets = FD_NONE;
-    rig->shim_err = FD_NONE;
+    rig->shim_err = rig->log_dir = FD_NONE;
     rig->shim = PROC_NONE;
     (void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/shim-rig-XXXXXX");
     cr_assert_not_null(mkdtemp(rig->dir));
@@ -80,6 +80,16 @@ void rig_add_sidecar(struct rig *rig)
     rig->spec.sidecar = (struct shim_program){ rig->sidecar_argv, no_env };
     rig->spec.reserve_ms = 1000;
     rig->puppets = listen_at(rig->puppet_at);
+}
+
+void rig_add_logs(struct rig *rig)
+{
+    rig->log_dir.raw = open(rig->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert(fd_is_open(rig->log_dir));
+    rig->spec.task_name = "web";
+    rig->spec.log_dir_fd = 7;
+    rig->spec.log_max_files = 3;
+    rig->spec.log_max_mb = 1;
 }
 
 void rig_add_cgroup(struct rig *rig)
@@ -161,17 +171,20 @@ void rig_spawn(struct rig *rig)
     cr_assert_eq(pipe2(output, O_CLOEXEC), 0);
     cr_assert_eq(pipe2(err_pipe, O_CLOEXEC), 0);
     rig->spec.control_fd = 5;
-    rig->spec.stdout_fd = 6;
+    rig->spec.stdout_fd = fd_is_open(rig->log_dir) ? -1 : 6;
     if (rig->spec.flags & SHIM_STANDALONE)
         rig->spec.stderr_fd = 2;
     cr_assert(shim_spec_seal(&rig->spec, &memfd, &err), "%s", err.msg);
-    const struct proc_map map[] = {
-        { memfd.raw, SHIM_SPEC_FD }, { control[1], 5 }, { output[1], 6 }, { err_pipe[1], 2 }
-    };
+    const struct proc_map map[] = { { memfd.raw, SHIM_SPEC_FD },
+                                    { control[1], 5 },
+                                    { output[1], 6 },
+                                    { err_pipe[1], 2 },
+                                    { rig->log_dir.raw, 7 } };
+    const size_t count = COUNT(map) - (fd_is_open(rig->log_dir) ? 0 : 1);
     if (rig->body != NULL)
-        fork_body(rig, map, COUNT(map));
+        fork_body(rig, map, count);
     else
-        spawn_program(rig, map, COUNT(map));
+        spawn_program(rig, map, count);
     rig->driver.raw = control[0];
     rig->output.raw = output[0];
     rig->shim_err.raw = err_pipe[0];
@@ -204,8 +217,8 @@ void rig_fini(struct rig *rig)
         cgroup_fini(&cg);
         cr_expect(cgroup_remove(rig->cgroup, &err), "%s", err.msg);
     }
-    struct fd *all[] = { &rig->driver,  &rig->output,  &rig->sidecar,
-                         &rig->strings, &rig->puppets, &rig->shim_err };
+    struct fd *all[] = { &rig->driver,  &rig->output,   &rig->sidecar, &rig->strings,
+                         &rig->puppets, &rig->shim_err, &rig->log_dir };
     for (size_t i = 0; i < COUNT(all); i++)
         fd_closep(all[i]);
     cr_expect(dir_remove_tree(rig->dir, &err), "%s", err.msg);

@@ -27,6 +27,7 @@ struct rig {
     struct fd strings;  /* puppet's own socket: a byte is its exit code */
     struct fd puppets;  /* listener */
     struct fd shim_err; /* the shim's own stderr, in standalone mode */
+    struct fd log_dir;  /* with rig_add_logs */
     int32_t sidecar_pid;
     uint32_t shim_uid; /* 0: our own; else the shim runs as this user, without privileges */
     int (*body)(void); /* NULL: the built agent-shim; else what a fork runs in its place */
@@ -38,6 +39,9 @@ struct rig {
 void rig_init(struct rig *rig, const char *script);
 /** The spec gets a scripted sidecar and a gate. */
 void rig_add_sidecar(struct rig *rig);
+/** The shim collects the logs itself, in rig->dir as "web.stdout.0" and so on; `output` stays
+ * empty. */
+void rig_add_logs(struct rig *rig);
 /** The spec gets a cgroup; the test is skipped where there is none. */
 void rig_add_cgroup(struct rig *rig);
 /** Starts the shim; with a sidecar, waits for it and its HELLO. */
