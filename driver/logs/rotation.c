@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -122,7 +123,10 @@ static bool open_number(struct rotation *rotation, uint32_t number)
     }
     if (fstat(file.raw, &st) != 0)
         return false;
-    const off_t end = is_ours(&st) ? lseek(file.raw, 0, SEEK_END) : -1;
+    /* Locked: an earlier launch's scribe may still write its last words, at a position of its own.
+     */
+    const bool is_free = is_ours(&st) && flock(file.raw, LOCK_EX | LOCK_NB) == 0;
+    const off_t end = is_free ? lseek(file.raw, 0, SEEK_END) : -1;
     if (end < 0) {
         errno = EEXIST;
         return false;

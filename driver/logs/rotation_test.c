@@ -121,6 +121,20 @@ Test(rotation, writes_in_nothing_that_is_not_ours)
     place_close(&p);
 }
 
+Test(rotation, a_file_that_another_scribe_writes_is_left_to_it)
+{
+    struct place p;
+    struct rotation older;
+    place_open(&p, 10, 3);
+    rotation_init(&older, p.dir.raw, "web.stdout", 10, 3);
+    cr_assert(rotation_ready(&older, &p.err), "%s", p.err.msg);
+    put(&p, "new");
+    expect(&p, "web.stdout.0", "");
+    expect(&p, "web.stdout.1", "new");
+    rotation_fini(&older);
+    place_close(&p);
+}
+
 Test(rotation, a_file_of_another_user_is_not_ours)
 {
     struct place p;

@@ -37,6 +37,12 @@ static bool check_level(const char *level, struct err *err)
     return err_set(err, ERR_INVALID, "plugin config: log_level: is not debug, info, warn or error");
 }
 
+static bool check_collection(const char *who, struct err *err)
+{
+    return strcmp(who, "nomad") == 0 || strcmp(who, "shim") == 0 ||
+           err_set(err, ERR_INVALID, "plugin config: log_collection: is not nomad or shim");
+}
+
 static bool check(const struct plugin_config *c, struct err *err)
 {
     return check_absolute("state_dir", c->state_dir, err) &&
@@ -45,7 +51,7 @@ static bool check(const struct plugin_config *c, struct err *err)
            check_absolute("key_file", c->key_file, err) &&
            check_absolute("cgroup_parent", c->cgroup_parent, err) &&
            config_check_store(&plugin_config_table, "store", c->store, err) &&
-           check_level(c->log_level, err);
+           check_level(c->log_level, err) && check_collection(c->log_collection, err);
 }
 
 bool plugin_config_decode(struct view msgpack, struct plugin_config *out, struct str_list *unknown,
@@ -77,7 +83,15 @@ void plugin_config_copy(const struct plugin_config *from, struct plugin_config *
         .cgroup_parent = copy_of(from->cgroup_parent),
         .log_level = copy_of(from->log_level),
         .shim_oom_score_adj = from->shim_oom_score_adj,
+        .log_collection = copy_of(from->log_collection),
+        .log_max_files = from->log_max_files,
+        .log_max_file_size = from->log_max_file_size,
     };
+}
+
+bool plugin_config_has_own_logs(const struct plugin_config *config)
+{
+    return config->log_collection && strcmp(config->log_collection, "shim") == 0;
 }
 
 void plugin_config_fini(struct plugin_config *config) { config_fini(&plugin_config_table, config); }

@@ -13,6 +13,8 @@ struct plugin_config {
     char *cgroup_parent;  /* cgroup v2 directory for tasks without one from Nomad, or NULL */
     char *log_level;      /* debug, info, warn, error */
     int64_t shim_oom_score_adj;
+    char *log_collection;                     /* nomad, shim */
+    int64_t log_max_files, log_max_file_size; /* MB; with shim */
 };
 
 extern const struct config_table plugin_config_table;
@@ -23,5 +25,7 @@ MUST_USE bool plugin_config_decode(struct view msgpack, struct plugin_config *ou
                                    struct str_list *unknown, struct err *err);
 /** A copy of its own. */
 void plugin_config_copy(const struct plugin_config *from, struct plugin_config *out);
+/** True when the shims write the tasks' log files, and Nomad starts no process for it. */
+bool plugin_config_has_own_logs(const struct plugin_config *config);
 /** Releases; zeroed memory is fine. */
 void plugin_config_fini(struct plugin_config *config);

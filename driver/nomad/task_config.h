@@ -22,6 +22,10 @@ struct task_config {
         int64_t ttl_ms;
         int64_t margin_ms; /* 0: chosen by the sidecar from ttl and measured kill time */
     } lease;
+    bool has_logs;
+    struct {
+        int64_t max_files, max_file_size; /* 0: the plugin's default */
+    } logs;
 };
 
 extern const struct config_table task_config_table;

@@ -62,6 +62,7 @@ static void configure(struct plugin *plugin, struct config_request *request,
 {
     plugin->config = buf_take(&request->msgpack);
     plugin->core_mhz = request->core_mhz;
+    plugin->has_own_logs = plugin_config_has_own_logs(config);
     plugin->tasks = tasks_new(plugin->spec.loop, config, on_task_event, plugin);
 }
 

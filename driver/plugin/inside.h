@@ -20,6 +20,7 @@ struct plugin {
     struct fingerprint *fingerprint;
     struct tasks *tasks;        /* NULL until the final SetConfig */
     struct buf config;          /* of that SetConfig, to know it again */
+    bool has_own_logs;          /* of that SetConfig: Nomad starts no log process */
     int64_t core_mhz;           /* by the agent's count; 0: not told */
     enum open_state open;       /* of the tasks' directories */
     uint64_t open_failures;     /* in a row */

@@ -70,7 +70,7 @@ void reply_put_schema(struct buf *out, struct view spec)
     pack(out, &message);
 }
 
-void reply_put_capabilities(struct buf *out)
+void reply_put_capabilities(struct buf *out, bool has_own_logs)
 {
     Nd__NetworkIsolationMode modes[] = { ND__NETWORK_ISOLATION_MODE__NETWORK_HOST };
     Nd__DriverCapabilities has = ND__DRIVER_CAPABILITIES__INIT;
@@ -78,6 +78,7 @@ void reply_put_capabilities(struct buf *out)
     has.fs_isolation = ND__DRIVER_CAPABILITIES__FSISOLATION__NONE;
     has.network_isolation_modes = modes;
     has.n_network_isolation_modes = COUNT(modes);
+    has.disable_log_collection = has_own_logs;
     has.mount_configs = ND__DRIVER_CAPABILITIES__MOUNT_CONFIGS__NO_MOUNTS;
     Nd__CapabilitiesResponse message = ND__CAPABILITIES_RESPONSE__INIT;
     message.capabilities = &has;

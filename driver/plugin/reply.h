@@ -12,8 +12,9 @@
 void reply_put_info(struct buf *out, const char *name, const char *version);
 /** ConfigSchemaResponse and TaskConfigSchemaResponse around an encoded Spec. */
 void reply_put_schema(struct buf *out, struct view spec);
-/** CapabilitiesResponse: signals, host network, no exec, no mounts. */
-void reply_put_capabilities(struct buf *out);
+/** CapabilitiesResponse: signals, host network, no exec, no mounts, and whether the tasks' log
+ * files are written without Nomad. */
+void reply_put_capabilities(struct buf *out, bool has_own_logs);
 /** HealthCheckResponse: SERVING. */
 void reply_put_serving(struct buf *out);
 

@@ -55,10 +55,10 @@ void call_task_schema(void *arg, struct rpc_call *call, struct view request)
 
 void call_capabilities(void *arg, struct rpc_call *call, struct view request)
 {
-    (void)arg;
+    const struct plugin *plugin = arg;
     (void)request;
     CLEANUP(buf_fini) struct buf reply = { 0 };
-    reply_put_capabilities(&reply);
+    reply_put_capabilities(&reply, plugin->has_own_logs);
     rpc_call_reply(call, buf_view(&reply));
 }
 

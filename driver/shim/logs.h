@@ -2,7 +2,8 @@
  * (driver/logs).
  *
  * For tasks whose logs Nomad does not collect. The shim keeps the pipes' read ends and never reads
- * them, so that the death of a scribe loses nothing and the next one goes on. */
+ * them, so that the death of a scribe loses nothing and the next one goes on.
+ * Tested by tests/scenario/shim_logs_test.c. */
 #pragma once
 #include <sys/types.h>
 

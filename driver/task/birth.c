@@ -22,6 +22,7 @@
 
 /* Numbers of the descriptors in the shim. */
 enum { SHIM_LOCK = 4, SHIM_CONTROL, SHIM_STDOUT, SHIM_STDERR, SHIM_CONFIG };
+#define NULL_DEVICE "/dev/null"
 
 #define STOP_TIMEOUT_MS 5000 /* Nomad's default kill_timeout; StopTask brings its own */
 #define STOP_RESERVE_MS                                                      \
@@ -86,6 +87,28 @@ static void texts_fill(const struct birth_in *in, struct texts *out)
     }
 }
 
+/* A job that wants no logs gets the null device, as from Nomad. */
+bool birth_has_own_logs(const struct plugin_config *config, const struct task_spec *spec)
+{
+    return plugin_config_has_own_logs(config) && strcmp(spec->stdout_path, NULL_DEVICE) != 0;
+}
+
+static void fill_logs(const struct birth_in *in, struct shim_spec *spec)
+{
+    const struct task_config *job = &in->spec->config;
+    const struct plugin_config *node = in->config;
+    if (!birth_has_own_logs(node, in->spec)) {
+        spec->stdout_fd = SHIM_STDOUT;
+        spec->stderr_fd = SHIM_STDERR;
+        return;
+    }
+    spec->log_dir_fd = SHIM_STDOUT;
+    spec->log_max_files = (uint32_t)(job->logs.max_files ? job->logs.max_files
+                                                         : node->log_max_files);
+    spec->log_max_mb = (uint32_t)(job->logs.max_file_size ? job->logs.max_file_size
+                                                          : node->log_max_file_size);
+}
+
 static bool spec_seal(const struct birth_in *in, const struct launch *launch, struct fd *out,
                       struct err *err)
 {
@@ -111,8 +134,7 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch, st
     spec.group_count = in->plan->user.group_count;
     spec.lock_fd = SHIM_LOCK;
     spec.control_fd = SHIM_CONTROL;
-    spec.stdout_fd = SHIM_STDOUT;
-    spec.stderr_fd = SHIM_STDERR;
+    fill_logs(in, &spec);
     spec.config_fd = in->plan->sidecar ? SHIM_CONFIG : -1;
     spec.record_path = in->paths->exit_record;
     spec.socket_path = in->paths->socket;
@@ -201,9 +223,9 @@ static bool shim_spawn(const struct birth_in *in, const struct fd *spec, const s
         return err_sys(err, errno, "create control socket");
     CLEANUP(fd_closep) struct fd ours = { pair[0] };
     CLEANUP(fd_closep) struct fd theirs = { pair[1] };
-    CLEANUP(fd_closep) struct fd null = { open("/dev/null", O_RDWR | O_CLOEXEC) };
+    CLEANUP(fd_closep) struct fd null = { open(NULL_DEVICE, O_RDWR | O_CLOEXEC) };
     if (!fd_is_open(null))
-        return err_sys(err, errno, "open \"/dev/null\"");
+        return err_sys(err, errno, "open \"" NULL_DEVICE "\"");
     /* 0, 1 and 2 too: a shim that held our own stdout or stderr would keep Nomad from noticing that
      * we have died. */
     const struct proc_map fds[] = {
@@ -214,7 +236,7 @@ static bool shim_spawn(const struct birth_in *in, const struct fd *spec, const s
         { in->lock_fd, SHIM_LOCK },
         { theirs.raw, SHIM_CONTROL },
         { in->stdout_fd, SHIM_STDOUT },
-        { in->stderr_fd, SHIM_STDERR },
+        { in->stderr_fd >= 0 ? in->stderr_fd : null.raw, SHIM_STDERR },
         { config->raw, SHIM_CONFIG },
     };
     const char *const argv[] = { in->plan->shim, NULL };

@@ -18,7 +18,9 @@ struct birth_in { /* borrows */
     const struct task_paths *paths;
     const struct task_plan *plan;
     const char *boot_id;
-    int lock_fd, stdout_fd, stderr_fd;
+    int lock_fd;
+    int stdout_fd; /* the log collector's, or with birth_has_own_logs the directory of logs */
+    int stderr_fd; /* -1 then */
 };
 
 struct birth_out {        /* owns */
@@ -26,6 +28,9 @@ struct birth_out {        /* owns */
     struct proc shim;     /* our child: to be reaped */
     struct fd control;    /* connected to it */
 };
+
+/** True when the shim of this task writes its log files. */
+bool birth_has_own_logs(const struct plugin_config *config, const struct task_spec *spec);
 
 /** Makes the cgroup, publishes the record and spawns. On failure `out` holds no process, and
  *  `out->launch.cgroup_dir` what remains to be removed. Errors: INVALID the spec is too large;

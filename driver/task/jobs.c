@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/dir.h"
+#include "common/base/own.h"
 #include "common/log/log.h"
+#include "driver/nomad/task_spec.h"
 #include "driver/task/logfile.h"
 
 /* After a link broke the kernel may need a moment to take the dead shim's descriptors away. Whoever
@@ -17,11 +20,18 @@ static bool open_one(const char *path, struct fd *file, struct err *err)
     return fd_is_open(*file) || logfile_open(path, file, err);
 }
 
+static bool has_own_logs(const struct task *task)
+{
+    return birth_has_own_logs(&task->tasks->config, task->spec);
+}
+
 /* Before an older launch is stopped: it may be the only writer, and a collector that has seen the
  * end of the logs does not open them again. Without a reader there is no end to be seen. */
 static void keep_logs_open(struct task *task)
 {
     struct err ignored = { 0 };
+    if (has_own_logs(task))
+        return; /* files do not end */
     if (!open_one(task->spec->stdout_path, &task->job->stdout_fd, &ignored) ||
         !open_one(task->spec->stderr_path, &task->job->stderr_fd, &ignored))
         LOG(LOG_DEBUG, "a log has no reader yet", F(task, task->id), F(error, &ignored));
@@ -59,11 +69,25 @@ static bool claim(struct task *task)
     return false;
 }
 
+/* Opened by us and never looked up again: the task's user may rename what is below alloc/. */
+static bool open_log_dir(struct task *task)
+{
+    struct task_job *job = task->job;
+    CLEANUP(str_freep) char *path = str_format("%s/alloc/logs", task->spec->alloc_dir);
+    if (fd_is_open(job->stdout_fd) || dir_open(path, &job->stdout_fd, &job->err))
+        return true;
+    (void)err_wrap(&job->err, "open directory of logs");
+    job->sign = SIGN_FAILED;
+    return false;
+}
+
 /* Both are tried each time: the collector of the one may wait for the other. */
 static bool open_logs(struct task *task)
 {
     struct task_job *job = task->job;
     struct err second = { 0 };
+    if (has_own_logs(task))
+        return open_log_dir(task);
     const bool has_out = open_one(task->spec->stdout_path, &job->stdout_fd, &job->err);
     const bool has_err = open_one(task->spec->stderr_path, &job->stderr_fd, &second);
     if (has_out && has_err)

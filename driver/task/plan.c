@@ -24,6 +24,17 @@ static bool check_supported(const struct task_spec *spec, struct err *err)
     return true;
 }
 
+static bool check_logs(const struct task_spec *spec, const struct plugin_config *config,
+                       struct err *err)
+{
+    if (!spec->config.has_logs || plugin_config_has_own_logs(config))
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "task config: logs: Nomad collects the logs of this node "
+                   "(log_collection of the plugin config); its own logs block "
+                   "has the limits");
+}
+
 static bool is_below(const char *path, const char *root)
 {
     const size_t len = strlen(root);
@@ -80,8 +91,8 @@ static bool plan_sidecar(const struct task_spec *spec, const struct plugin_confi
 static bool plan_fill(const struct task_spec *spec, const struct plugin_config *config,
                       const struct task_paths *paths, struct task_plan *out, struct err *err)
 {
-    if (!check_supported(spec, err) || !task_dir_find(spec, &out->task_dir, err) ||
-        !user_find(ETC, spec->user, &out->user, err) ||
+    if (!check_supported(spec, err) || !check_logs(spec, config, err) ||
+        !task_dir_find(spec, &out->task_dir, err) || !user_find(ETC, spec->user, &out->user, err) ||
         !command_find(spec, &out->user, &out->command, err) ||
         !helper_find(config->shim, "agent-shim", LIBEXEC, &out->shim, err))
         return false;

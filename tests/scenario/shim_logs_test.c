@@ -48,10 +48,11 @@ static int scribe_of(struct rig *rig, int last)
     while (boot_diff_ms(end, boot_now()) > 0) {
         DIR *proc = opendir("/proc");
         int found = 0;
-        for (struct dirent *entry; !found && (entry = readdir(proc)) != NULL;)
-            if (atol(entry->d_name) > 0 && atol(entry->d_name) != last &&
-                is_scribe_of((int)atol(entry->d_name), rig->shim.pid))
-                found = (int)atol(entry->d_name);
+        for (struct dirent *entry; !found && (entry = readdir(proc)) != NULL;) {
+            const int pid = (int)strtol(entry->d_name, NULL, 10);
+            if (pid > 0 && pid != last && is_scribe_of(pid, rig->shim.pid))
+                found = pid;
+        }
         (void)closedir(proc);
         if (found)
             return found;

@@ -112,6 +112,20 @@ Test(shim_nomalloc, a_whole_life_allocates_nothing)
     rig_fini(&rig);
 }
 
+Test(shim_nomalloc, nor_does_a_scribe_that_rotates)
+{
+    struct rig rig;
+    rig_init(&rig, "head -c 2500000 /dev/zero");
+    rig_add_logs(&rig);
+    rig.body = shim_body;
+    rig_start(&rig);
+    struct exit_record rec = rig_exited(&rig, NULL);
+    cr_expect_eq(rec.exit_code, 0);
+    cr_expect_eq(rig_shim_status(&rig), 0);
+    cr_expect_eq(faccessat(rig.log_dir.raw, "web.stdout.2", F_OK, 0), 0);
+    rig_fini(&rig);
+}
+
 Test(shim_nomalloc, nor_does_a_start_that_fails)
 {
     struct rig rig;
