@@ -61,10 +61,15 @@ func TestL02LogsOutliveScribeAndPlugin(t *testing.T) {
 	task.Config["command"] = "/bin/sh"
 	task.Config["args"] = []string{"-c", "i=0; while [ $i -lt 20000 ]; do echo n $i; i=$((i+1)); done; sleep 1000"}
 	task.withoutFifos().Start()
+	last := 0
 	for i := range 5 {
 		var found []Proc
-		Eventually(t, 5*time.Second, "a scribe", func() bool { found = scribes(n); return len(found) == 1 })
-		check(t, syscall.Kill(found[0].Pid, syscall.SIGKILL))
+		Eventually(t, 5*time.Second, "the next scribe", func() bool {
+			found = scribes(n)
+			return len(found) == 1 && found[0].Pid != last
+		})
+		last = found[0].Pid
+		check(t, syscall.Kill(last, syscall.SIGKILL))
 		if i == 2 {
 			n.CrashPlugin()
 			check(t, task.Recover())
