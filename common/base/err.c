@@ -1,5 +1,7 @@
 #include "common/base/err.h"
 
+#include "common/base/text.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,15 +18,16 @@ _Static_assert(sizeof(rows) / sizeof(rows[0]) == ERR_KIND_COUNT, "a row for each
 static const char ellipsis[] = "...";
 
 /* Marks a message that did not fit; `want` is what snprintf would have written. A cut inside a
- * UTF-8 sequence is moved back to its first byte. */
-static void mark_cut(char *msg, size_t size, int want)
+ * UTF-8 sequence is moved back to its first byte. What was quoted from outside may be no UTF-8. */
+static void finish(char *msg, size_t size, int want)
 {
-    if (want >= 0 && (size_t)want < size)
-        return;
-    size_t at = size - sizeof(ellipsis);
-    while (at > 0 && ((unsigned char)msg[at] & 0xc0U) == 0x80U)
-        at--;
-    memcpy(msg + at, ellipsis, sizeof(ellipsis));
+    if (want < 0 || (size_t)want >= size) {
+        size_t at = size - sizeof(ellipsis);
+        while (at > 0 && ((unsigned char)msg[at] & 0xc0U) == 0x80U)
+            at--;
+        memcpy(msg + at, ellipsis, sizeof(ellipsis));
+    }
+    utf8_mend(msg);
 }
 
 bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
@@ -34,7 +37,7 @@ bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
     va_start(args, fmt);
     int want = vsnprintf(err->msg, sizeof(err->msg), fmt, args);
     va_end(args);
-    mark_cut(err->msg, sizeof(err->msg), want);
+    finish(err->msg, sizeof(err->msg), want);
     err->kind = kind;
     err->os_errno = 0;
     return false;
@@ -47,10 +50,10 @@ bool err_sys(struct err *err, int os_errno, const char *fmt, ...)
     va_start(args, fmt);
     int want = vsnprintf(what, sizeof(what), fmt, args);
     va_end(args);
-    mark_cut(what, sizeof(what), want);
+    finish(what, sizeof(what), want);
     const char *why = strerrordesc_np(os_errno);
     want = snprintf(err->msg, sizeof(err->msg), "%s: %s", what, why ? why : "unknown error");
-    mark_cut(err->msg, sizeof(err->msg), want);
+    finish(err->msg, sizeof(err->msg), want);
     err->kind = ERR_SYSTEM;
     err->os_errno = os_errno;
     return false;
@@ -66,9 +69,9 @@ bool err_wrap(struct err *err, const char *fmt, ...)
     va_start(args, fmt);
     int want = vsnprintf(context, sizeof(context), fmt, args);
     va_end(args);
-    mark_cut(context, sizeof(context), want);
+    finish(context, sizeof(context), want);
     want = snprintf(err->msg, sizeof(err->msg), "%s: %s", context, old);
-    mark_cut(err->msg, sizeof(err->msg), want);
+    finish(err->msg, sizeof(err->msg), want);
     return false;
 }
 

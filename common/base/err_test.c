@@ -48,6 +48,17 @@ Test(err, long_messages_end_in_an_ellipsis_on_a_character_boundary)
     }
 }
 
+Test(err, quoted_bytes_that_are_no_text_become_question_marks)
+{
+    struct err err = { 0 };
+    (void)err_set(&err, ERR_INVALID, "read \"%s\"", "a\xffz\xc3 \xe2\x82\xac");
+    cr_expect_str_eq(err.msg, "read \"a?z? \xe2\x82\xac\"");
+    (void)err_wrap(&err, "\x80");
+    cr_expect_str_eq(err.msg, "?: read \"a?z? \xe2\x82\xac\"");
+    (void)err_sys(&err, EACCES, "open \"\xfe\"");
+    cr_expect_str_eq(err.msg, "open \"?\": Permission denied");
+}
+
 Test(err, every_kind_has_a_name_an_exit_code_and_an_action)
 {
     for (int kind = ERR_NONE + 1; kind < ERR_KIND_COUNT; kind++) {

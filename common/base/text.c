@@ -201,6 +201,19 @@ bool utf8_is_valid(struct view text)
     return true;
 }
 
+void utf8_mend(char *text)
+{
+    struct view rest = view_str(text);
+    while (rest.len > 0) {
+        size_t len = utf8_sequence(rest);
+        if (len == 0)
+            *text = '?';
+        len = len == 0 ? 1 : len;
+        text += len;
+        rest = view_of(rest.data + len, rest.len - len);
+    }
+}
+
 void utf8_put_clean(struct buf *out, struct view text)
 {
     while (text.len > 0) {

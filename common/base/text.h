@@ -24,5 +24,8 @@ MUST_USE bool size_parse(struct view text, int64_t *out_bytes, struct err *err);
 /** True when every byte belongs to a shortest-form UTF-8 sequence and none is NUL. */
 bool utf8_is_valid(struct view text);
 
+/** Replaces each bad byte of the NUL-terminated `text` by '?', in place. Allocates nothing. */
+void utf8_mend(char *text);
+
 /** Appends `text` with each bad byte replaced by U+FFFD; for what goes to strict readers. */
 void utf8_put_clean(struct buf *out, struct view text);

@@ -80,3 +80,13 @@ Test(text, cleaning_replaces_only_bad_bytes)
                                            "c");
     buf_fini(&out);
 }
+
+Test(text, mending_keeps_the_length_and_every_good_sequence)
+{
+    char text[] = "a\xff\xe2\x82\xac\xe2\x82";
+    utf8_mend(text);
+    cr_assert_str_eq(text, "a?\xe2\x82\xac??");
+    char empty[] = "";
+    utf8_mend(empty);
+    cr_assert_str_eq(empty, "");
+}
