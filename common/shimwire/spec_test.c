@@ -1,6 +1,7 @@
 #include "common/shimwire/spec.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "common/base/own.h"
@@ -131,6 +132,91 @@ Test(spec, what_cannot_work_is_refused_by_its_name)
         cr_expect_not(there_and_back(&spec, &err), "row %d", row);
         cr_expect_eq(err.kind, ERR_INVALID, "row %d", row);
         cr_expect_not_null(strstr(err.msg, names[row]), "row %d: %s", row, err.msg);
+    }
+}
+
+/* The numbers in the order of the wire, each with what lies just outside its limits. */
+#define NUMBER(member, ...)                                          \
+    {                                                                \
+#member, offsetof(struct shim_spec, member), { __VA_ARGS__ } \
+    }
+#define MINUS(value) ((uint32_t) - (value))
+static const struct {
+    const char *name;
+    size_t offset;
+    uint32_t wrong[2]; /* 0 in the second place: none */
+} numbers[] = {
+    NUMBER(flags, SHIM_STANDALONE + 1, UINT32_MAX),
+    NUMBER(uid, UINT32_MAX),
+    NUMBER(gid, UINT32_MAX),
+    NUMBER(lock_fd, MINUS(2), 1U << 31),
+    NUMBER(control_fd, MINUS(2), 1U << 31),
+    NUMBER(stdin_fd, MINUS(2), 1U << 31),
+    NUMBER(stdout_fd, MINUS(2), 1U << 31),
+    NUMBER(stderr_fd, MINUS(2), 1U << 31),
+    NUMBER(config_fd, MINUS(2), 1U << 31),
+    NUMBER(stop_signal, 65, MINUS(1)),
+    NUMBER(stop_timeout_ms, 0), /* any is fine */
+    NUMBER(reserve_ms, 0),
+    NUMBER(oom_score_adj, 1001, MINUS(1001)),
+    NUMBER(log_dir_fd, MINUS(2), 1U << 31),
+    NUMBER(log_max_files, 10001, UINT32_MAX),
+    NUMBER(log_max_mb, 1000001, UINT32_MAX),
+};
+
+Test(spec, every_number_is_refused_by_name_outside_its_limits)
+{
+    const size_t first_at = 8 + 2 + SHIM_NONCE_BYTES;
+    struct shim_spec good = sample(), got;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    static struct shim_spec_store store;
+    struct err err = { 0 };
+    cr_assert(shim_spec_encode(&good, &bytes, &err));
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        for (size_t w = 0; w < 2 && numbers[i].wrong[w] != 0; w++) {
+            struct shim_spec bad = sample();
+            CLEANUP(buf_fini) struct buf torn = { 0 };
+            memcpy((char *)&bad + numbers[i].offset, &numbers[i].wrong[w], 4);
+            cr_expect_not(there_and_back(&bad, &err), "%s", numbers[i].name);
+            cr_expect(err.kind == ERR_INVALID && strstr(err.msg, numbers[i].name) != NULL, "%s: %s",
+                      numbers[i].name, err.msg);
+            buf_put(&torn, buf_view(&bytes));
+            memcpy(torn.data + first_at + 4 * i, &numbers[i].wrong[w], 4);
+            cr_expect_not(shim_spec_decode(buf_view(&torn), &store, &got, &err));
+            cr_expect(err.kind == ERR_CORRUPT && strstr(err.msg, numbers[i].name) != NULL, "%s: %s",
+                      numbers[i].name, err.msg);
+        }
+}
+
+#define TEXT(member, max, is_path)                                \
+    {                                                             \
+#member, offsetof(struct shim_spec, member), max, is_path \
+    }
+static const struct {
+    const char *name;
+    size_t offset, max;
+    bool is_path;
+} texts[] = {
+    TEXT(task_id, 1024, false),    TEXT(task_name, 1024, false), TEXT(cwd, 4095, true),
+    TEXT(record_path, 4095, true), TEXT(socket_path, 107, true), TEXT(api_path, 107, true),
+    TEXT(cgroup_dir, 1023, true),
+};
+
+Test(spec, every_text_is_refused_by_name_when_too_long_or_not_absolute)
+{
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        CLEANUP(str_freep) char *text = mem_array(texts[i].max + 2, 1);
+        struct err err = { 0 };
+        memset(text, '/', texts[i].max);
+        struct shim_spec spec = sample();
+        memcpy((char *)&spec + texts[i].offset, &text, sizeof text);
+        cr_expect(there_and_back(&spec, &err), "%s: %s", texts[i].name, err.msg);
+        text[texts[i].max] = '/';
+        cr_expect_not(there_and_back(&spec, &err), "%s", texts[i].name);
+        cr_expect_not_null(strstr(err.msg, texts[i].name), "%s", err.msg);
+        (void)snprintf(text, texts[i].max, "relative");
+        cr_expect_eq(there_and_back(&spec, &err), !texts[i].is_path, "%s", texts[i].name);
+        cr_expect(!texts[i].is_path || strstr(err.msg, texts[i].name) != NULL, "%s", err.msg);
     }
 }
 
