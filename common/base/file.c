@@ -3,8 +3,8 @@
 #include "common/base/fd.h"
 #include "common/base/own.h"
 
+#include <dirent.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -104,46 +104,202 @@ bool file_publish(int dir_fd, const char *path, struct view bytes, mode_t mode,
     return true;
 }
 
+/* A new directory survives a power loss when the one that holds its name is synced. */
+static bool make_one(const char *path, mode_t mode, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd parent = FD_NONE;
+    const char *base;
+    if (mkdir(path, mode) < 0)
+        return errno == EEXIST || err_sys(err, errno, "make directory \"%s\"", path);
+    if (!open_parent(AT_FDCWD, path, &parent, &base, err))
+        return err_wrap(err, "make directory \"%s\"", path);
+    return fsync(parent.raw) == 0 || err_sys(err, errno, "sync parent of \"%s\"", path);
+}
+
 bool dir_make(const char *path, mode_t mode, struct err *err)
 {
     CLEANUP(str_freep) char *copy = str_copy(path);
-    for (char *at = copy + 1; *at != '\0'; at++) {
+    for (char *end = copy + strlen(copy); end > copy + 1 && end[-1] == '/';)
+        *--end = '\0';
+    for (char *at = copy + 1; *copy != '\0' && *at != '\0'; at++) {
         if (*at != '/')
             continue;
         *at = '\0';
-        if (mkdir(copy, mode) < 0 && errno != EEXIST)
-            return err_sys(err, errno, "make directory \"%s\"", copy);
+        if (!make_one(copy, mode, err))
+            return false;
         *at = '/';
     }
-    if (mkdir(copy, mode) < 0 && errno != EEXIST)
-        return err_sys(err, errno, "make directory \"%s\"", path);
+    if (!make_one(copy, mode, err))
+        return false;
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return err_set(err, ERR_INVALID, "make directory \"%s\": something else is there", path);
     return true;
 }
 
+/* Removing a tree: one directory is open at a time. The way back up is "..", proved by the
+ * identity that was noted on the way down. */
+
+#define REMOVE_DEPTH_MAX   4096 /* twice what a path can name, and 20 times what a restore makes */
+#define REMOVE_REFILLS_MAX 100  /* somebody who fills faster than we empty is not waited for */
+
+struct level {
+    dev_t dev;
+    ino_t ino;  /* of the directory above */
+    char *name; /* in it, of the one that is being emptied */
+};
+
+struct removal {
+    const char *path; /* for messages */
+    struct fd at;     /* depth 0: the directory that holds the root of the tree */
+    struct buf levels;
+    size_t depth;
+    dev_t dev; /* of the tree */
+    unsigned refills;
+};
+
+static struct level *top_level(struct removal *r)
+{
+    return (struct level *)(void *)r->levels.data + (r->depth - 1);
+}
+
+static void pop_level(struct removal *r)
+{
+    str_freep(&top_level(r)->name);
+    r->levels.len -= sizeof(struct level);
+    r->depth--;
+}
+
+static void removal_fini(struct removal *r)
+{
+    while (r->depth > 0)
+        pop_level(r);
+    buf_fini(&r->levels);
+    fd_closep(&r->at);
+}
+
+static bool stays(const struct removal *r, int os_errno, const char *name, struct err *err)
+{
+    return err_sys(err, os_errno, "remove \"%s\": entry \"%.100s\"", r->path, name);
+}
+
+/* A directory of ours that we may not read: only its mode is in the way. */
+static int open_entry(int at, const char *name)
+{
+    const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(at, name, how);
+    if (fd < 0 && errno == EACCES && fchmodat(at, name, S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0)
+        fd = openat(at, name, how);
+    return fd;
+}
+
+static bool enter(struct removal *r, const char *name, struct err *err)
+{
+    struct stat here, below;
+    CLEANUP(fd_closep) struct fd next = { open_entry(r->at.raw, name) };
+    if (!fd_is_open(next) || fstat(r->at.raw, &here) < 0 || fstat(next.raw, &below) < 0)
+        return stays(r, errno, name, err);
+    if (r->depth == 0)
+        r->dev = below.st_dev;
+    if (below.st_dev != r->dev || r->depth == REMOVE_DEPTH_MAX)
+        return stays(r, below.st_dev != r->dev ? EXDEV : ELOOP, name, err);
+    if ((below.st_mode & S_IRWXU) != S_IRWXU && fchmod(next.raw, S_IRWXU) < 0)
+        return stays(r, errno, name, err);
+    struct level level = { here.st_dev, here.st_ino, str_copy(name) };
+    buf_put(&r->levels, view_of(&level, sizeof(level)));
+    r->depth++;
+    fd_closep(&r->at);
+    r->at = fd_take(&next);
+    return true;
+}
+
+/* Removes an entry that is no directory with content; true in `out_is_full` for one that is. */
+static bool remove_entry(struct removal *r, const char *name, bool *out_is_full, struct err *err)
+{
+    *out_is_full = false;
+    if (unlinkat(r->at.raw, name, 0) == 0 || errno == ENOENT)
+        return true;
+    if (errno == EISDIR || errno == EPERM) /* Linux says the first, POSIX the second */
+        if (unlinkat(r->at.raw, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return true;
+    *out_is_full = errno == ENOTEMPTY || errno == EEXIST;
+    return *out_is_full || stays(r, errno, name, err);
+}
+
+static bool leave(struct removal *r, struct err *err)
+{
+    struct level *level = top_level(r);
+    struct stat st;
+    bool is_full;
+    CLEANUP(fd_closep)
+    struct fd up = { openat(r->at.raw, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    if (!fd_is_open(up) || fstat(up.raw, &st) < 0)
+        return stays(r, errno, level->name, err);
+    if (st.st_dev != level->dev || st.st_ino != level->ino)
+        return err_set(err, ERR_SYSTEM, "remove \"%s\": entry \"%.100s\" was moved meanwhile",
+                       r->path, level->name);
+    fd_closep(&r->at);
+    r->at = fd_take(&up);
+    if (!remove_entry(r, level->name, &is_full, err))
+        return false;
+    if (is_full && ++r->refills > REMOVE_REFILLS_MAX)
+        return stays(r, ENOTEMPTY, level->name, err);
+    CLEANUP(str_freep) char *name = STEAL(level->name);
+    pop_level(r);
+    return !is_full || enter(r, name, err);
+}
+
+static void dir_closep(DIR **dir)
+{
+    if (*dir != NULL)
+        (void)closedir(*dir);
+}
+
+/* One look through the directory, as far as the first one below that has content: that one is
+ * entered then. */
+static bool empty_out(struct removal *r, bool *out_is_entered, struct err *err)
+{
+    int copy = openat(r->at.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(dir_closep) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    if (dir == NULL)
+        return stays(r, errno, top_level(r)->name, err);
+    *out_is_entered = false;
+    errno = 0;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL; errno = 0) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (!remove_entry(r, e->d_name, out_is_entered, err))
+            return false;
+        if (*out_is_entered)
+            return enter(r, e->d_name, err);
+    }
+    return errno == 0 || stays(r, errno, top_level(r)->name, err);
+}
+
+bool dir_remove_at(int dir_fd, const char *path, struct err *err)
+{
+    CLEANUP(removal_fini) struct removal r = { .path = path, .at = FD_NONE };
+    CLEANUP(str_freep) char *plain = str_copy(path);
+    const char *base;
+    bool is_full, is_entered;
+    struct err why = { 0 };
+    for (char *end = plain + strlen(plain); end > plain + 1 && end[-1] == '/';)
+        *--end = '\0';
+    if (!open_parent(dir_fd, plain, &r.at, &base, &why)) {
+        if (why.os_errno == ENOENT)
+            return true;
+        *err = why;
+        return err_wrap(err, "remove \"%s\"", path);
+    }
+    if (!remove_entry(&r, base, &is_full, err))
+        return false;
+    bool good = !is_full || enter(&r, base, err);
+    while (good && r.depth > 0)
+        good = empty_out(&r, &is_entered, err) && (is_entered || leave(&r, err));
+    return good;
+}
+
 bool dir_remove_tree(const char *path, struct err *err)
 {
-    struct stat st;
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT ? true : err_sys(err, errno, "stat \"%s\"", path);
-    CLEANUP(str_freep) char *root = str_copy(path);
-    FTS *walk = fts_open((char *const[]){ root, NULL }, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR,
-                         NULL);
-    if (walk == NULL)
-        return err_sys(err, errno, "walk \"%s\"", path);
-    bool good = true;
-    for (FTSENT *at = fts_read(walk); good && at != NULL; at = fts_read(walk)) {
-        if (at->fts_info == FTS_D) {
-            if ((at->fts_statp->st_mode & S_IRWXU) != S_IRWXU)
-                (void)chmod(at->fts_accpath, S_IRWXU);
-            continue;
-        }
-        int how = at->fts_info == FTS_DP || at->fts_info == FTS_DNR ? AT_REMOVEDIR : 0;
-        if (unlinkat(AT_FDCWD, at->fts_accpath, how) < 0 && errno != ENOENT)
-            good = err_sys(err, errno, "remove \"%s\"", at->fts_path);
-    }
-    (void)fts_close(walk);
-    return good;
+    return dir_remove_at(AT_FDCWD, path, err);
 }

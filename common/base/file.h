@@ -23,9 +23,14 @@ enum file_mode_flags {
 MUST_USE bool file_publish(int dir_fd, const char *path, struct view bytes, mode_t mode,
                            enum file_mode_flags flags, struct err *err);
 
-/** Makes `path` and its missing parents with `mode`; existing directories are fine. */
+/** Makes `path` and its missing parents with `mode`, durable on return; existing directories are
+ *  fine. Errors: INVALID something else is there; SYSTEM. */
 MUST_USE bool dir_make(const char *path, mode_t mode, struct err *err);
 
-/** Removes `path` and everything below, never following symlinks or leaving the file system.
- *  Absent is fine. Errors: SYSTEM, naming the entry that stayed. */
+/** Removes `path`, seen from `dir_fd` (AT_FDCWD: from here), and everything below. Goes by
+ * descriptors: whatever is renamed or linked meanwhile, nothing outside is touched; symlinks are
+ * removed, mount points and other file systems are refused. Any depth up to 4096 with two
+ * descriptors. Absent is fine. Errors: SYSTEM, naming the entry that stayed. */
+MUST_USE bool dir_remove_at(int dir_fd, const char *path, struct err *err);
+/** The same from here; for parents that only we and root may change. */
 MUST_USE bool dir_remove_tree(const char *path, struct err *err);

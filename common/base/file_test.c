@@ -5,8 +5,14 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -105,6 +111,126 @@ Test(file, trees_are_made_and_removed_without_following_links)
     struct buf got = { 0 };
     cr_assert(file_read(AT_FDCWD, "keep/x", 10, &got, &err));
     buf_fini(&got);
+}
+
+/* Far beyond PATH_MAX, and beyond the descriptors of a process. */
+Test(file, deep_tree_is_removed_with_few_descriptors)
+{
+    struct err err = { 0 };
+    struct rlimit few = { 20, 20 };
+    cr_assert_eq(mkdir("deep", 0755), 0);
+    int at = open("deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 2500; i++) {
+        cr_assert_eq(mkdirat(at, "d", i % 7 == 0 ? 0 : 0755), 0);
+        cr_assert_eq(symlinkat("/etc", at, "l"), 0);
+        cr_assert_eq(fchmodat(at, "d", 0755, 0), 0);
+        int next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        cr_assert_geq(next, 0);
+        (void)close(at);
+        at = next;
+    }
+    (void)close(at);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_assert(dir_remove_tree("deep/", &err), "%s", err.msg);
+    cr_assert_neq(access("deep", F_OK), 0);
+}
+
+Test(file, depth_beyond_the_limit_is_refused_and_named)
+{
+    struct err err = { 0 };
+    cr_assert_eq(mkdir("deep", 0755), 0);
+    int at = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 4096; i++) {
+        int next = openat(at, i == 0 ? "deep" : "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        cr_assert(next >= 0 && mkdirat(next, "d", 0755) == 0);
+        (void)close(at);
+        at = next;
+    }
+    cr_assert_eq(mkdirat(at, "d/x", 0755), 0);
+    cr_assert_not(dir_remove_tree("deep", &err));
+    cr_assert_eq(err.os_errno, ELOOP, "%s", err.msg);
+    cr_assert_not_null(strstr(err.msg, "\"d\""), "%s", err.msg);
+    cr_assert_eq(unlinkat(at, "d/x", AT_REMOVEDIR), 0); /* so that the test can be cleaned up */
+    (void)close(at);
+    cr_assert(dir_remove_tree("deep", &err), "%s", err.msg);
+}
+
+Test(file, many_entries_of_all_kinds_are_removed)
+{
+    struct err err = { 0 };
+    char name[64];
+    cr_assert(dir_make("many", 0755, &err));
+    for (int i = 0; i < 2000; i++) {
+        (void)snprintf(name, sizeof(name), "many/%d", i);
+        if (i % 50 == 0) {
+            (void)snprintf(name, sizeof(name), "many/%d/in/side", i);
+            cr_assert(dir_make(name, 0755, &err));
+        } else if (i % 3 == 0) {
+            cr_assert_eq(mkfifo(name, 0600), 0);
+        } else {
+            cr_assert_eq(close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0)), 0);
+        }
+    }
+    cr_assert(dir_remove_tree("many", &err), "%s", err.msg);
+    cr_assert_neq(access("many", F_OK), 0);
+    cr_assert(file_publish(AT_FDCWD, "one", view_str("1"), 0600, FILE_REPLACE, &err));
+    cr_assert(dir_remove_tree("one", &err) && access("one", F_OK) != 0, "a file is a tree, too");
+    cr_assert(dir_remove_tree("no/where", &err), "%s", err.msg);
+}
+
+/* Somebody exchanges a directory of the tree with a link out of it, again and again. */
+Test(file, whoever_swaps_in_links_meanwhile_leads_nowhere)
+{
+    struct err err = { 0 };
+    cr_assert(dir_make("keep/a/b", 0755, &err));
+    cr_assert(file_publish(AT_FDCWD, "keep/a/b/x", view_str("1"), 0600, FILE_REPLACE, &err));
+    for (int round = 0; round < 30; round++) {
+        cr_assert(dir_make("t/a/b", 0755, &err));
+        for (int i = 0; i < 50; i++) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "t/a/b/%d", i);
+            cr_assert_eq(mkdir(name, 0755), 0);
+        }
+        (void)unlink("swap");
+        (void)!dir_remove_tree("swap", &err);
+        cr_assert_eq(symlink("../keep/a", "swap"), 0);
+        pid_t child = fork();
+        if (child == 0)
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (child == 0)
+            (void)renameat2(AT_FDCWD, "t/a", AT_FDCWD, "swap", RENAME_EXCHANGE);
+        (void)!dir_remove_tree("t", &err); /* may fail: its entries come and go */
+        cr_assert(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+        cr_assert_eq(access("keep/a/b/x", F_OK), 0);
+        cr_assert(dir_remove_tree("t", &err), "%s", err.msg);
+    }
+}
+
+Test(file, mount_point_below_is_refused_and_kept)
+{
+    struct err err = { 0 };
+    struct buf got = { 0 };
+    cr_assert(dir_make("t/m", 0755, &err) && dir_make("source", 0755, &err));
+    cr_assert(file_publish(AT_FDCWD, "source/x", view_str("1"), 0600, FILE_REPLACE, &err));
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip_test("mounts need root");
+    cr_assert_eq(mount("source", "t/m", NULL, MS_BIND, NULL), 0); /* the same file system */
+    cr_assert_not(dir_remove_tree("t", &err));
+    cr_assert_eq(err.os_errno, EBUSY, "%s", err.msg);
+    cr_assert(file_read(AT_FDCWD, "source/x", 10, &got, &err), "%s", err.msg);
+    buf_fini(&got);
+    cr_assert_eq(umount("t/m"), 0);
+}
+
+Test(file, new_directories_are_in_place_with_all_their_parents)
+{
+    struct err err = { 0 };
+    struct stat st;
+    cr_assert(dir_make("p//q/./r/", 0750, &err), "%s", err.msg);
+    cr_assert(dir_make("p/q/r", 0750, &err), "%s", err.msg);
+    cr_assert(stat("p/q/r", &st) == 0 && S_ISDIR(st.st_mode));
+    cr_assert_not(dir_make("/proc/no-such/x", 0755, &err));
+    cr_assert_eq(err.kind, ERR_SYSTEM);
 }
 
 Test(file, a_file_in_the_way_of_a_directory_is_said)

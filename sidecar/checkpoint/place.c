@@ -30,10 +30,10 @@ static char *path_beside(const struct place *p, const char *name)
     return str_format("%.*s%s", (int)(p->base - p->target), p->target, name);
 }
 
+/* By the parent that was opened and checked: its path may lead elsewhere by now. */
 static bool remove_beside(const struct place *p, const char *name, struct err *err)
 {
-    CLEANUP(str_freep) char *path = path_beside(p, name);
-    return dir_remove_tree(path, err);
+    return dir_remove_at(p->parent.raw, name, err) || err_wrap(err, "beside \"%s\"", p->target);
 }
 
 static void close_dir(DIR **dir)

@@ -58,6 +58,30 @@ Test(place, target_that_appears_meanwhile_is_not_overwritten)
     cr_assert_eq(entries(), 2);
 }
 
+/* The parent belongs to the agent, which puts a link in its place between swap and removal. */
+Test(place, old_tree_is_removed_where_it_was_not_where_its_path_leads)
+{
+    struct place place;
+    struct err err = { 0 };
+    char left[512];
+    CLEANUP(str_freep) char *parent = str_format("%s/agents", f.dir);
+    CLEANUP(str_freep) char *moved = str_format("%s/moved", f.dir);
+    CLEANUP(str_freep) char *target = str_format("%s/state/old", parent);
+    cr_assert(dir_make(target, 0700, &err), "%s", err.msg);
+    CLEANUP(str_freep) char *state = str_format("%s/state", parent);
+    cr_assert(place_open(state, false, &place, &err) && place_swap(&place, &err), "%s", err.msg);
+    CLEANUP(str_freep) char *victim = str_format("%s/victim/%s/x", f.dir, place.stage_name);
+    CLEANUP(str_freep) char *link = str_format("%s/victim", f.dir);
+    cr_assert(dir_make(victim, 0700, &err));
+    cr_assert(rename(parent, moved) == 0 && symlink(link, parent) == 0);
+    cr_assert(place_remove_old(&place, left, sizeof(left), &err), "%s", err.msg);
+    place_fini(&place);
+    cr_assert_eq(access(victim, F_OK), 0);
+    CLEANUP(str_freep) char *old = str_format("%s/state/old", moved);
+    cr_assert_neq(access(old, F_OK), 0);
+    cr_assert_eq(unlink(parent), 0);
+}
+
 Test(place, odd_targets_are_refused)
 {
     static const char *const bad[] = { "", "/", ".", "..", "/tmp/..", "/dev/null" };
