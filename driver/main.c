@@ -1,7 +1,10 @@
 /* nomad-driver-agent - the task driver plugin that Nomad's agent starts. */
 #include "common/base/fd.h"
+#include "common/base/own.h"
 #include "common/log/log.h"
 #include "common/loop/loop.h"
+#include "driver/nomad/config_schema.h"
+#include "driver/operator/validate.h"
 #include "driver/plugin/handshake.h"
 #include "driver/plugin/plugin.h"
 #include "driver/rpc/rpc.h"
@@ -29,7 +32,7 @@ struct app {
 };
 
 static const char usage[] =
-    "Usage: nomad-driver-agent [-help | -version]\n"
+    "Usage: nomad-driver-agent [-help | -version | -schema | -validate FILE]\n"
     "\n"
     "Task driver plugin for HashiCorp Nomad: runs agents under supervision, so that they\n"
     "survive restarts of Nomad and of the plugin. Nomad's agent starts it: put the file into\n"
@@ -39,8 +42,14 @@ static const char usage[] =
     "    config { }\n"
     "  }\n"
     "\n"
-    "A job then says driver = \"agent\". Exit code: 0 ended by the agent or by SIGTERM,\n"
-    "1 not started by Nomad's agent or no socket, 64 wrong usage.\n";
+    "A job then says driver = \"agent\".\n"
+    "\n"
+    "  -schema         print every key of that block and of a task's config block\n"
+    "  -validate FILE  check that block in an agent's configuration file, and that this\n"
+    "                  machine has what it names\n"
+    "\n"
+    "Exit code: 0 ended by the agent or by SIGTERM, 1 not started by Nomad's agent or no\n"
+    "socket, 64 wrong usage or configuration, else as in docs/failures.md.\n";
 
 static void rpc_stopped(void *arg)
 {
@@ -158,6 +167,24 @@ static const char *flag_of(const char *arg)
     return arg[0] != '-' ? NULL : arg[1] == '-' ? arg + 2 : arg + 1;
 }
 
+static int print_schema(void)
+{
+    CLEANUP(buf_fini) struct buf page = { 0 };
+    config_put_page(&page);
+    return fwrite(page.data, 1, page.len, stdout) == page.len && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int validate(const char *path)
+{
+    struct err err = { 0 };
+    CLEANUP(buf_fini) struct buf report = { 0 };
+    if (!operator_validate(path, &report, &err)) {
+        fprintf(stderr, "nomad-driver-agent: %s\n", err.msg);
+        return err_exit_code(err.kind);
+    }
+    return fwrite(report.data, 1, report.len, stdout) == report.len && fflush(stdout) == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     close_inherited();
@@ -171,6 +198,10 @@ int main(int argc, char **argv)
             puts("nomad-driver-agent " AGENT_VERSION);
             return 0;
         }
+        if (flag != NULL && strcmp(flag, "schema") == 0)
+            return print_schema();
+        if (flag != NULL && strcmp(flag, "validate") == 0 && i + 2 == argc)
+            return validate(argv[i + 1]);
         fprintf(stderr, "nomad-driver-agent: wrong argument \"%s\"\n\n%s", argv[i], usage);
         return 64;
     }

@@ -292,24 +292,6 @@ static bool templates_check(const struct job *job, const struct alloc_place *pla
     return true;
 }
 
-/* The driver's own message names a key ("task config: state.ttl: ..."); its node gives the place.
- */
-static bool value_fail(const struct job *job, const struct err *found, struct err *err)
-{
-    const char *at = strstr(found->msg, ": ");
-    const struct hcl_node *node = NULL;
-    if (at) {
-        const char *key = at + 2;
-        CLEANUP(str_freep) char *path = str_copy_n(key, strcspn(key, ":\" "));
-        node = job->config ? config_node_at(job->config, path) : NULL;
-    }
-    return hcl_fail(job->tree,
-                    node          ? node
-                    : job->config ? job->config
-                                  : hcl_root(job->tree),
-                    err, "%s", at ? at + 2 : found->msg);
-}
-
 bool alloc_check(const struct job *job, const char *const *meta, const char *const *env,
                  struct err *err)
 {
@@ -333,5 +315,5 @@ bool alloc_check(const struct job *job, const char *const *meta, const char *con
         return false;
     const bool ok = task_config_decode(buf_view(&msgpack), &config, &found);
     task_config_fini(&config);
-    return ok || value_fail(job, &found, err);
+    return ok || config_fail_at(job->tree, job->config, &found, err);
 }

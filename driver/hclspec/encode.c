@@ -425,3 +425,19 @@ const struct hcl_node *config_node_at(const struct hcl_node *body, const char *p
     }
     return body;
 }
+
+bool config_fail_at(const struct hcl *tree, const struct hcl_node *body, const struct err *found,
+                    struct err *err)
+{
+    const char *at = strstr(found->msg, ": ");
+    const struct hcl_node *node = NULL;
+    if (at && body) {
+        CLEANUP(str_freep) char *path = str_copy_n(at + 2, strcspn(at + 2, ":\" "));
+        node = config_node_at(body, path);
+    }
+    return hcl_fail(tree,
+                    node   ? node
+                    : body ? body
+                           : hcl_root(tree),
+                    err, "%s", at ? at + 2 : found->msg);
+}

@@ -19,3 +19,8 @@ MUST_USE bool config_encode(const struct spec *spec, const struct hcl *tree,
 /** The node of a key path such as "state.interval" in `body`, for messages of the driver; NULL when
  *  it is not there. */
 const struct hcl_node *config_node_at(const struct hcl_node *body, const char *path);
+
+/** The driver's own message `found` names a key ("task config: state.ttl: ..."): fails with INVALID
+ *  at the place of that key, or of `body` (NULL: of the file). Returns false. */
+bool config_fail_at(const struct hcl *tree, const struct hcl_node *body, const struct err *found,
+                    struct err *err);

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "common/base/own.h"
+#include "common/hcl/write.h"
 #include "driver/nomad/config_table.h"
+#include "driver/nomad/plugin_config.h"
+#include "driver/nomad/task_config.h"
 
 /* Field numbers of hclspec.Spec's members and of what is in them (protocol reference, 3.1). */
 enum {
@@ -172,4 +175,84 @@ void config_put_doc(const struct config_table *table, struct buf *out)
         put_limits(out, row);
         buf_put_fmt(out, " | %s |\n", row->doc);
     }
+}
+
+static bool put_list(const char *key, unsigned indent, const struct str_list *list, struct buf *out,
+                     struct err *err)
+{
+    buf_put_fmt(out, "%*s%s = [", (int)indent * 2, "", key);
+    for (size_t i = 0; i < list->count; i++) {
+        buf_put_str(out, i ? ", " : "");
+        if (!hcl_put_text(out, view_str(list->items[i]), err))
+            return false;
+    }
+    buf_put_str(out, "]\n");
+    return true;
+}
+
+static bool put_body_values(const struct config_table *table, const char *block, const void *values,
+                            struct buf *out, struct err *err);
+
+static bool put_value(const struct config_table *table, const struct config_row *row,
+                      const void *values, struct buf *out, struct err *err)
+{
+    const void *at = (const char *)values + row->offset;
+    const unsigned indent = row->block ? 1 : 0;
+    const int width = (int)indent * 2;
+    switch (row->type) {
+    case CONFIG_STRING: {
+        const char *text = *(char *const *)at;
+        return !text || hcl_put_attr(out, indent, row->name, text, err);
+    }
+    case CONFIG_LIST:
+        return put_list(row->name, indent, at, out, err);
+    case CONFIG_DURATION:
+        buf_put_fmt(out, "%*s%s = \"%" PRId64 "ms\"\n", width, "", row->name, *(const int64_t *)at);
+        return true;
+    case CONFIG_NUMBER:
+        buf_put_fmt(out, "%*s%s = %" PRId64 "\n", width, "", row->name, *(const int64_t *)at);
+        return true;
+    case CONFIG_BOOL:
+        buf_put_fmt(out, "%*s%s = %s\n", width, "", row->name,
+                    *(const bool *)at ? "true" : "false");
+        return true;
+    case CONFIG_BLOCK:
+        if (!*(const bool *)at)
+            return true;
+        buf_put_fmt(out, "%s {\n", row->name);
+        if (!put_body_values(table, row->name, values, out, err))
+            return false;
+        buf_put_str(out, "}\n");
+        return true;
+    case CONFIG_TYPE_COUNT:
+        return true;
+    }
+    return true;
+}
+
+static bool put_body_values(const struct config_table *table, const char *block, const void *values,
+                            struct buf *out, struct err *err)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (is_in(&table->rows[i], block) && !put_value(table, &table->rows[i], values, out, err))
+            return false;
+    return true;
+}
+
+bool config_put_values(const struct config_table *table, const void *values, struct buf *out,
+                       struct err *err)
+{
+    return put_body_values(table, NULL, values, out, err);
+}
+
+void config_put_page(struct buf *out)
+{
+    buf_put_str(out, "# Configuration of the driver\n\n"
+                     "Made from `driver/nomad/*.def` by `nomad-driver-agent -schema`; a test "
+                     "compares. Durations are text such as "
+                     "`\"15s\"`, `\"250ms\"`, `\"7d\"`.\n\n"
+                     "## Task: `config` of a task with `driver = \"agent\"`\n\n");
+    config_put_doc(&task_config_table, out);
+    buf_put_str(out, "\n## Client: `plugin \"nomad-driver-agent\" { config { ... } }`\n\n");
+    config_put_doc(&plugin_config_table, out);
 }

@@ -13,3 +13,11 @@ void config_put_spec(const struct config_table *table, struct buf *out);
 
 /** Appends the reference as a Markdown table, one line a key. */
 void config_put_doc(const struct config_table *table, struct buf *out);
+
+/** Appends the values of the decoded struct at `values` as HCL, defaults included; what is absent
+ * is left out. Errors: INVALID a text that is not UTF-8. */
+MUST_USE bool config_put_values(const struct config_table *table, const void *values,
+                                struct buf *out, struct err *err);
+
+/** Appends the page with both of our tables: docs/driver-config.md, and what -schema prints. */
+void config_put_page(struct buf *out);

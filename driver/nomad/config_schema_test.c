@@ -60,17 +60,6 @@ Test(config_schema, documents_every_key_of_both_tables)
     }
 }
 
-static void put_page(struct buf *out)
-{
-    buf_put_str(out, "# Configuration of the driver\n\n"
-                     "Made from `driver/nomad/*.def`; a test compares. Durations are text such as "
-                     "`\"15s\"`, `\"250ms\"`, `\"7d\"`.\n\n"
-                     "## Task: `config` of a task with `driver = \"agent\"`\n\n");
-    config_put_doc(&task_config_table, out);
-    buf_put_str(out, "\n## Client: `plugin \"nomad-driver-agent\" { config { ... } }`\n\n");
-    config_put_doc(&plugin_config_table, out);
-}
-
 /* With UPDATE_DOCS=1 in the environment the page is written instead. */
 Test(config_schema, the_reference_page_is_what_the_tables_say)
 {
@@ -80,11 +69,34 @@ Test(config_schema, the_reference_page_is_what_the_tables_say)
     CLEANUP(str_freep) char *path = str_copy(__FILE__);
     *strstr(path, "driver/nomad/") = '\0';
     CLEANUP(str_freep) char *file = str_format("%sdocs/driver-config.md", path);
-    put_page(&page);
+    config_put_page(&page);
     if (getenv("UPDATE_DOCS"))
         cr_assert(file_publish(AT_FDCWD, file, buf_view(&page), 0644, FILE_REPLACE, &err));
     cr_assert(file_read(AT_FDCWD, file, 1 << 20, &wanted, &err), "%s", err.msg);
     cr_assert(view_is_equal(buf_view(&page), buf_view(&wanted)), "run with UPDATE_DOCS=1");
+}
+
+Test(config_schema, values_come_out_as_hcl_with_their_defaults)
+{
+    struct err err = { 0 };
+    CLEANUP(task_config_fini) struct task_config config = { 0 };
+    CLEANUP(buf_fini) struct buf out = { 0 };
+    /* { command: "x", args: ["a\"b"], state: { path: "s" } } */
+    const char bytes[] = "\x83\xa7"
+                         "command\xa1x\xa4"
+                         "args\x91\xa3"
+                         "a\"b\xa5"
+                         "state\x81\xa4"
+                         "path\xa1s";
+    cr_assert(task_config_decode(view_of(bytes, sizeof(bytes) - 1), &config, &err), "%s", err.msg);
+    cr_assert(config_put_values(&task_config_table, &config, &out, &err), "%s", err.msg);
+    buf_put_u8(&out, 0);
+    const char *text = (const char *)out.data;
+    cr_expect_not_null(strstr(text, "command = \"x\"\nargs = [\"a\\\"b\"]\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "state {\n  path = \"s\"\n  interval = \"1000ms\"\n"), "%s",
+                       text);
+    cr_expect_null(strstr(text, "lease {"), "an absent block");
+    cr_expect_null(strstr(text, "store"), "an absent text");
 }
 
 Test(config_schema, no_key_stands_twice_in_a_block)
