@@ -36,13 +36,22 @@ static void outcome_fini(struct outcome *o)
     buf_fini(&o->err);
 }
 
-static void read_all(int fd, struct buf *out)
+/* Both at once: who reads one to its end first leaves a child that fills the other waiting. */
+static void read_both(const struct fd from[2], struct buf *const to[2])
 {
+    struct pollfd table[2] = { { from[0].raw, POLLIN, 0 }, { from[1].raw, POLLIN, 0 } };
     char bytes[4096];
-    struct err err;
-    for (size_t got = 1; got;) {
-        cr_assert(fd_read_full(fd, bytes, sizeof bytes, &got, &err));
-        buf_put(out, view_of(bytes, got));
+    while (table[0].fd >= 0 || table[1].fd >= 0) {
+        cr_assert_gt(poll(table, COUNT(table), -1), 0);
+        for (size_t i = 0; i < COUNT(table); i++) {
+            if (table[i].revents == 0)
+                continue;
+            const ssize_t got = read(table[i].fd, bytes, sizeof bytes);
+            cr_assert_geq(got, 0);
+            buf_put(to[i], view_of(bytes, (size_t)got));
+            if (got == 0)
+                table[i].fd = -1;
+        }
     }
 }
 
@@ -78,8 +87,7 @@ static struct outcome finish(struct child *c)
 {
     struct outcome o = { 0 };
     siginfo_t info = { 0 };
-    read_all(c->out.raw, &o.out);
-    read_all(c->err.raw, &o.err);
+    read_both((const struct fd[]){ c->out, c->err }, (struct buf *const[]){ &o.out, &o.err });
     cr_assert_eq(waitid(P_PIDFD, (id_t)c->proc.pidfd.raw, &info, WEXITED), 0);
     o.code = info.si_status + (info.si_code == CLD_EXITED ? 0 : 128);
     proc_fini(&c->proc);
