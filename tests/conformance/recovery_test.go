@@ -112,19 +112,26 @@ func TestC53CrashDuringStop(t *testing.T) {
 	WantResult(t, task.Wait(), 137, 9)
 }
 
+// reattaches is an agent's start after its crash; `meanwhile` runs while nobody is connected.
+func (n *Node) reattaches(meanwhile func()) {
+	n.T.Helper()
+	before := n.P
+	from := before.client.ReattachConfig()
+	before.Conn.Close()
+	meanwhile()
+	n.P = Reattach(n.T, &goplugin.ReattachConfig{Protocol: from.Protocol, ProtocolVersion: from.ProtocolVersion,
+		Addr: from.Addr, Pid: from.Pid}, n.Stderr)
+	n.P.Must("PluginInfo", M{})
+	n.attach()
+}
+
 // The agent crashed and the plugin did not: it connects again.
 func TestC53AgentCrashPluginAlive(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
 	task := liner(n)
 	main := task.Main()
-	before := n.P
-	from := before.client.ReattachConfig()
-	before.Conn.Close()
-	n.P = Reattach(t, &goplugin.ReattachConfig{Protocol: from.Protocol, ProtocolVersion: from.ProtocolVersion,
-		Addr: from.Addr, Pid: from.Pid}, n.Stderr)
-	n.P.Must("PluginInfo", M{})
-	n.attach()
+	n.reattaches(func() {})
 	task.MustRecover()
 	everythingWorks(t, n, task, main)
 }
@@ -251,6 +258,16 @@ func withPid(t testing.TB, pid int) (Proc, bool) {
 	return Proc{}, false
 }
 
+// reboots: later plugins see another boot id. Needs root.
+func (n *Node) reboots() {
+	n.T.Helper()
+	boot := filepath.Join(n.Dir, "boot_id")
+	check(n.T, os.WriteFile(boot, []byte("00000000-1111-2222-3333-444444444444\n"), 0o444))
+	n.Program = filepath.Join(n.Dir, "nomad-driver-agent-rebooted")
+	script := "#!/bin/sh\nexec unshare -m sh -c 'mount --bind " + boot + " /proc/sys/kernel/random/boot_id && exec " + pluginPath() + "'\n"
+	check(n.T, os.WriteFile(n.Program, []byte(script), 0o755))
+}
+
 // The reboot: every process is gone, the boot id is another, and the pids belong to others.
 func TestC57Reboot(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -272,12 +289,7 @@ func TestC57Reboot(t *testing.T) {
 	if len(innocents) == 0 {
 		t.Log("no pid could be had again; the check is only of the boot id")
 	}
-	boot := filepath.Join(n.Dir, "boot_id")
-	check(t, os.WriteFile(boot, []byte("00000000-1111-2222-3333-444444444444\n"), 0o444))
-	wrapper := filepath.Join(n.Dir, "nomad-driver-agent-rebooted")
-	script := "#!/bin/sh\nexec unshare -m sh -c 'mount --bind " + boot + " /proc/sys/kernel/random/boot_id && exec " + pluginPath() + "'\n"
-	check(t, os.WriteFile(wrapper, []byte(script), 0o755))
-	n.Program = wrapper
+	n.reboots()
 	n.Start()
 	if err := task.Recover(); err == nil {
 		t.Error("a task of an earlier boot was recovered")

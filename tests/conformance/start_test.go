@@ -377,7 +377,8 @@ func onlyOne(t testing.TB, n *Node, task *Task, word, effects string) {
 	}
 	if shims := procsWhere(func(pid int) bool {
 		proc, _ := ReadProc(pid)
-		return proc.Command == n.Config["shim"] && hasFd(pid, n.Dir+"/")
+		parent, _ := ReadProc(proc.Parent)
+		return proc.Command == n.Config["shim"] && parent.Command != proc.Command && hasFd(pid, n.Dir+"/")
 	}); len(shims) > 1 {
 		t.Errorf("shims: %v", shims)
 	}
