@@ -104,16 +104,24 @@ bool file_publish(int dir_fd, const char *path, struct view bytes, mode_t mode,
     return true;
 }
 
-/* A new directory survives a power loss when the one that holds its name is synced. */
-static bool make_one(const char *path, mode_t mode, struct err *err)
+static bool sync_parent(const char *path, struct err *err)
 {
     CLEANUP(fd_closep) struct fd parent = FD_NONE;
     const char *base;
+    return open_parent(AT_FDCWD, path, &parent, &base, err) &&
+           (fsync(parent.raw) == 0 || err_sys(err, errno, "sync parent"));
+}
+
+/* A new directory survives a power loss when the one that holds its name is synced; one that may
+ * not is taken back. */
+static bool make_one(const char *path, mode_t mode, struct err *err)
+{
     if (mkdir(path, mode) < 0)
         return errno == EEXIST || err_sys(err, errno, "make directory \"%s\"", path);
-    if (!open_parent(AT_FDCWD, path, &parent, &base, err))
-        return err_wrap(err, "make directory \"%s\"", path);
-    return fsync(parent.raw) == 0 || err_sys(err, errno, "sync parent of \"%s\"", path);
+    if (sync_parent(path, err))
+        return true;
+    (void)rmdir(path);
+    return err_wrap(err, "make directory \"%s\"", path);
 }
 
 bool dir_make(const char *path, mode_t mode, struct err *err)

@@ -233,6 +233,21 @@ Test(file, new_directories_are_in_place_with_all_their_parents)
     cr_assert_eq(err.kind, ERR_SYSTEM);
 }
 
+Test(file, a_directory_whose_name_cannot_be_synced_is_taken_back)
+{
+    struct err err = { 0 };
+    struct rlimit old, none;
+    struct stat st;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){ 0, old.rlim_max };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const bool is_made = dir_make("d", 0755, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    cr_expect_not(is_made);
+    cr_expect_eq(err.os_errno, EMFILE);
+    cr_expect_eq(stat("d", &st), -1);
+}
+
 Test(file, a_file_in_the_way_of_a_directory_is_said)
 {
     struct err err = { 0 };
