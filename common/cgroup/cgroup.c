@@ -76,6 +76,8 @@ bool cgroup_open(const char *path, bool make, struct cgroup *out, struct err *er
         return err_set(err, ERR_INVALID, "open cgroup \"%s\": not on cgroup v2", path);
     CLEANUP(fd_closep)
     struct fd events = { openat(dir.raw, "cgroup.events", O_RDONLY | O_CLOEXEC) };
+    if (events.raw < 0 && errno != ENOENT)
+        return fail(err, errno, "open events of cgroup", path);
     if (events.raw < 0) /* the root has none: nobody may freeze or kill the whole machine */
         return err_set(err, ERR_INVALID, "open cgroup \"%s\": has no cgroup.events", path);
     out->dir = fd_take(&dir);

@@ -236,7 +236,7 @@ static void on_closed(void *arg, const struct err *why)
     struct task *task = arg;
     shimlink_freep(&task->link);
     if (task->state == TASK_BOOTING)
-        (void)err_set(&task->err, ERR_SYSTEM, "start task: the shim died (%s)", why->msg);
+        (void)err_set(&task->err, ERR_UNAVAILABLE, "start task: the shim died (%s)", why->msg);
     life_sign(task, SIGN_CLOSED);
 }
 
