@@ -89,7 +89,7 @@ func TestC75NoProcesses(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(cgroup, "pids.max"), []byte("max"), 0o644))
 	wantTransient(t, n, err, "no process left")
 	WantResult(t, task.Again().Start().Wait(), 7, 0)
-	check(t, os.WriteFile(filepath.Join(pids, "cgroup.procs"), []byte(fmt.Sprint(n.P.Pid)), 0o644))
+	n.CrashPlugin() // gRPC may wait for a thread it could not make: then the end takes its whole 1.7 s
 }
 
 // pidsCgroup is the root of the v1 pids hierarchy, "" without one.
