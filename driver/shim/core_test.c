@@ -1,126 +1,12 @@
 #include "driver/shim/core.h"
 
+#include "driver/shim/world_test.h"
+
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MS(n) ((int64_t)(n)*NS_PER_MS)
-
-struct world { /* a core, a clock that only we move, and what was said so far */
-    struct shim_core core;
-    struct shim_now now;
-    int spawns, finishes, sidecar_kills;
-    bool gate_was_opened;
-};
-
-static void init(struct world *w, bool sidecar)
-{
-    memset(w, 0, sizeof(*w));
-    w->now.boot.ns = MS(1000);
-    w->now.wall.ns = MS(5000);
-    struct shim_core_config config = { .has_sidecar = sidecar,
-                                       .can_freeze = true,
-                                       .stop_signal = SIGINT,
-                                       .stop_timeout_ms = 4000,
-                                       .reserve_ms = 1000,
-                                       .containment = 3,
-                                       .nonce = { 9 } };
-    shim_core_init(&w->core, &config);
-}
-
-static const struct shim_action *said(const struct world *w, enum shim_action_type type)
-{
-    for (size_t i = 0; i < w->core.action_count; i++)
-        if (w->core.actions[i].type == type)
-            return &w->core.actions[i];
-    return NULL;
-}
-
-static const struct shim_msg *told(const struct world *w, enum shim_action_type to,
-                                   enum shim_msg_type type)
-{
-    for (size_t i = 0; i < w->core.action_count; i++)
-        if (w->core.actions[i].type == to && w->core.actions[i].msg.type == type)
-            return &w->core.actions[i].msg;
-    return NULL;
-}
-
-static void step(struct world *w, const struct shim_input *in)
-{
-    shim_core_step(&w->core, in, &w->now);
-    w->spawns += said(w, SHIM_ACT_SPAWN_AGENT) != NULL;
-    w->finishes += said(w, SHIM_ACT_FINISH) != NULL;
-    w->sidecar_kills += said(w, SHIM_ACT_KILL_SIDECAR) != NULL;
-}
-
-static void event(struct world *w, enum shim_event event)
-{
-    step(w, &(struct shim_input){ .event = event });
-}
-
-/* Moves the clock to `ms` after the start and lets everything happen that is due on the way. */
-static void pass_to(struct world *w, int64_t ms)
-{
-    enum shim_event due;
-    while (shim_core_next(&w->core) <= MS(1000 + ms)) {
-        w->now.boot.ns = shim_core_next(&w->core);
-        cr_assert(shim_core_due(&w->core, w->now.boot, &due));
-        event(w, due);
-    }
-    w->now.boot.ns = MS(1000 + ms);
-}
-
-static bool arm(struct world *w, enum shim_event how, uint64_t epoch, int64_t at_ms)
-{
-    struct shim_input in = { .event = how, .msg = { .type = SHIM_ARM, .seq = 77 } };
-    in.msg.arm.epoch = epoch;
-    in.msg.arm.deadline_ns = at_ms == SHIM_NEVER ? SHIM_NO_DEADLINE : MS(1000 + at_ms);
-    step(w, &in);
-    const struct shim_msg *ack = told(w, SHIM_ACT_TELL_SIDECAR, SHIM_ARM_ACK);
-    cr_assert_not_null(ack);
-    cr_assert_eq(ack->seq, 77);
-    return ack->reply.ok;
-}
-
-/* A task with a sidecar whose agent runs, with a lease of `lease_ms`. */
-static void run(struct world *w, int64_t lease_ms)
-{
-    init(w, true);
-    event(w, SHIM_ON_START);
-    cr_assert(arm(w, SHIM_ON_GATE_OPEN, 7, lease_ms));
-    step(w, &(struct shim_input){ .event = SHIM_ON_AGENT_EXECUTED, .pid = 42, .start_ticks = 4 });
-    cr_assert_eq(w->core.phase, SHIM_PHASE_RUNNING);
-}
-
-static void agent_exits(struct world *w, int32_t code, int32_t signal)
-{
-    step(w, &(struct shim_input){
-                .event = SHIM_ON_AGENT_EXITED, .exit_code = code, .signal = signal });
-}
-
-static void stop(struct world *w, int32_t signo, uint32_t timeout_ms)
-{
-    struct shim_input in = { .event = SHIM_ON_STOP };
-    in.msg.stop.signo = signo;
-    in.msg.stop.timeout_ms = timeout_ms;
-    step(w, &in);
-}
-
-static void freeze(struct world *w, uint32_t max_ms)
-{
-    struct shim_input in = { .event = SHIM_ON_FREEZE, .msg = { .type = SHIM_FREEZE, .seq = 5 } };
-    in.msg.freeze.max_ms = max_ms;
-    step(w, &in);
-}
-
-static void done(struct world *w, uint8_t kind)
-{
-    struct shim_input in = { .event = SHIM_ON_DONE };
-    in.msg.done.kind = kind;
-    step(w, &in);
-}
 
 /* ---- every pair ---- */
 
@@ -515,6 +401,56 @@ Test(core, after_a_fence_no_deadline_is_accepted_in_any_phase)
     done(&w, ERR_NONE); /* not even a good end makes it undone */
     event(&w, SHIM_ON_SIDECAR_EXITED);
     cr_expect_eq(w.core.record.cause, EXIT_EXITED);
+    cr_expect_eq(exit_record_status(&w.core.record), 79);
+}
+
+static void fence_with(struct world *w, const char *why)
+{
+    struct shim_input in = { .event = SHIM_ON_FENCE, .msg = { .type = SHIM_FENCE } };
+    (void)snprintf(in.msg.fence.text, sizeof(in.msg.fence.text), "%s", why);
+    step(w, &in);
+}
+
+/* The lease is lost during the final checkpoint, and the sidecar has no last word. */
+Test(core, a_fence_while_closing_without_done_is_fenced_within_the_reserve)
+{
+    struct world w;
+    run(&w, 60000);
+    agent_exits(&w, 0, 0);
+    event(&w, SHIM_ON_TREE_EMPTY);
+    cr_assert_eq(w.core.phase, SHIM_PHASE_CLOSING);
+    fence_with(&w, "held by node-2 (epoch 8)");
+    cr_expect_eq(w.core.phase, SHIM_PHASE_CLOSING, "there is no agent to kill");
+    cr_expect_null(said(&w, SHIM_ACT_KILL_TREE));
+    cr_expect_not(arm(&w, SHIM_ON_ARM, 7, 90000));
+    pass_to(&w, 999);
+    cr_expect_eq(w.sidecar_kills, 0);
+    pass_to(&w, 1000); /* the reserve, though the lease would have lasted longer */
+    cr_expect_eq(w.sidecar_kills, 1);
+    step(&w, &(struct shim_input){ .event = SHIM_ON_SIDECAR_EXITED, .exit_code = 137 });
+    cr_expect_eq(w.core.phase, SHIM_PHASE_ENDED);
+    cr_expect_eq(w.core.record.cause, EXIT_EXITED);
+    cr_expect_eq(w.core.record.done_kind, ERR_FENCED, "not merely unknown");
+    cr_expect_eq(exit_record_status(&w.core.record), 79);
+    cr_expect_str_eq(w.core.record.message, "held by node-2 (epoch 8)");
+}
+
+/* A stop has set an end for both together; a fence may only bring it forward. */
+Test(core, a_fence_while_closing_never_prolongs_a_stop)
+{
+    struct world w;
+    run(&w, 60000);
+    stop(&w, SIGTERM, 500);
+    agent_exits(&w, 0, 0);
+    event(&w, SHIM_ON_TREE_EMPTY);
+    pass_to(&w, 300);
+    fence_with(&w, "held by node-2 (epoch 8)");
+    pass_to(&w, 499);
+    cr_expect_eq(w.sidecar_kills, 0);
+    pass_to(&w, 500);
+    cr_expect_eq(w.sidecar_kills, 1);
+    event(&w, SHIM_ON_SIDECAR_EXITED);
+    cr_expect_eq(w.core.record.done_kind, ERR_FENCED);
     cr_expect_eq(exit_record_status(&w.core.record), 79);
 }
 
