@@ -1,7 +1,5 @@
 #include "sidecar/engine/news.h"
 
-#include "common/log/log.h"
-
 #include <stdio.h>
 
 void news_trouble(struct news *n, enum health_source source, const struct err *err)
@@ -46,7 +44,7 @@ void news_committed(struct news *n, const struct checkpoint_result *result, bool
                     struct boot now)
 {
     n->commits++;
-    bool is_due = log_is_due(n->commits) || boot_diff_ms(now, n->told_at) >= NEWS_COMMIT_MS;
+    bool is_due = n->commits == 1 || boot_diff_ms(now, n->told_at) >= NEWS_COMMIT_MS;
     if (!is_final && !is_due)
         return;
     n->told_at = now;

@@ -1,14 +1,14 @@
 /* news.h - what users are told: task events with stable texts, log lines, the degraded gauge.
  *
  * The texts are listed in DESIGN.md and read by tools. Each outage is told once when it begins and
- * once when it ends; commits are told ever more rarely. */
+ * once when it ends; of the commits the first, and one an hour. */
 #pragma once
 #include "sidecar/checkpoint/checkpoint.h"
 #include "sidecar/engine/health.h"
 #include "sidecar/engine/port.h"
 #include "sidecar/observe/observe.h"
 
-#define NEWS_COMMIT_MS 10000 /* between told commits, after the first few */
+#define NEWS_COMMIT_MS 3600000 /* between told commits: Nomad keeps ten events of a task */
 
 struct news {
     struct port *port;       /* borrowed */

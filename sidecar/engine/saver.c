@@ -238,6 +238,7 @@ static void begin(struct saver *s, bool is_once)
                   : is_wished ? "request"
                               : "interval",
         .is_alone = is_once,
+        .is_interval = !is_once && !is_wished,
         .until = is_once ? s->once_until : deadline_after(s->began, SAVER_TAKE_MS, 0),
     };
     s->err = (struct err){ 0 };

@@ -19,6 +19,7 @@ typedef void saver_done_fn(void *arg, const struct err *err); /* NULL: done */
 struct saver_take {
     const char *reason; /* static */
     bool is_alone;      /* no agent can write */
+    bool is_interval;   /* nobody asked: logs that grew may be sampled (checkpoint/DESIGN.md) */
     struct deadline until;
 };
 

@@ -19,7 +19,7 @@ struct scene {
     unsigned takes, commits, proofs, settled, dropped, committed, troubles, recoveries, idles;
     unsigned quit_after; /* on_once, on_idle, wishes: the loop ends after that many */
     unsigned told;
-    bool is_alone[8];
+    bool is_alone[8], is_interval[8];
     char reasons[8][16];
     enum err_kind once_kind;
     unsigned onces, wish_ok, wish_failed;
@@ -47,6 +47,7 @@ static bool take(void *arg, const struct saver_take *what, struct checkpoint_res
     struct scene *s = arg;
     unsigned n = s->takes++;
     s->is_alone[n] = what->is_alone;
+    s->is_interval[n] = what->is_interval;
     (void)snprintf(s->reasons[n], sizeof s->reasons[n], "%s", what->reason);
     if (s->script[n].during != NULL) {
         loop_post(s->loop, run_during, s);
@@ -243,6 +244,7 @@ Test(saver, final_checkpoint_comes_behind_the_one_at_work, .timeout = 10)
     run_until(&s, 2);
     cr_assert(s.takes == 2 && s.onces == 1 && s.once_kind == ERR_NONE);
     cr_assert(!s.is_alone[0] && s.is_alone[1]);
+    cr_assert(!s.is_interval[0] && !s.is_interval[1], "all of every file is read");
     cr_assert_str_eq(s.reasons[1], "stop");
     end(&s);
 }
@@ -334,6 +336,20 @@ Test(saver, stop_by_one_that_was_told_comes_to_rest_once, .timeout = 10)
     saver_wish(s.saver, &s.wishes[0]);
     run_until(&s, 2);
     cr_assert(s.wish_ok == 1 && s.idles == 1 && s.settled == 1);
+    end(&s);
+}
+
+static void leave_loop(struct scene *s) { loop_quit(s->loop); }
+
+Test(saver, checkpoint_that_nobody_asked_for_may_sample_logs, .timeout = 10)
+{
+    struct scene s = { .script[0].during = leave_loop };
+    begin(&s);
+    s.now = boot_now();
+    saver_start(s.saver, 1);
+    loop_run(s.loop);
+    cr_assert(s.is_interval[0] && !s.is_alone[0]);
+    cr_assert_str_eq(s.reasons[0], "interval");
     end(&s);
 }
 

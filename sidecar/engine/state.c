@@ -36,6 +36,7 @@ static bool on_take(void *arg, const struct saver_take *what, struct checkpoint_
         .reason = what->reason,
         .config_digest = s->digest,
         .cut = what->is_alone ? NULL : cut_borrow_ops(s->cut),
+        .may_trust_growth = what->is_interval,
         .until = what->until,
     };
     return checkpoint_take(s->cp, &request, out, err);
