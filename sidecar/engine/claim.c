@@ -20,7 +20,8 @@ static bool open_stores(struct claim *claim, const struct sidecar_config *c, str
         return err_set(err, ERR_INVALID, "store \"%s\": holds no leases", c->lease.store);
     if (!c->state.is_present)
         return true;
-    if (!store_open(c->state.store, &memory, &claim->packs, err))
+    if (!store_open(c->state.store, &memory, &claim->packs, err) ||
+        !store_open(c->state.store, &memory, &claim->watched, err))
         return false;
     return store_has(claim->packs, STORE_PACKS) ||
            err_set(err, ERR_INVALID, "store \"%s\": holds no checkpoints", c->state.store);
@@ -124,6 +125,7 @@ void claim_close(struct claim *claim)
     assert(!claim->look.is_busy);
     lease_free(claim->lease);
     keyring_close(claim->keyring);
+    store_close(claim->watched);
     store_close(claim->packs);
     store_close(claim->records);
     *claim = (struct claim){ 0 };

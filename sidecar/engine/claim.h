@@ -22,6 +22,7 @@ struct claim_look { /* the worker's while is_busy */
 
 struct claim {                     /* zeroed is closed */
     struct store *records, *packs; /* packs NULL: the agent has no state */
+    struct store *watched;         /* the packs' store again, for who looks after it meanwhile */
     struct keyring *keyring;
     char config_digest[2 * CRYPTO_HASH_BYTES + 1];
     struct claim_look look;

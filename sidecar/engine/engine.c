@@ -223,13 +223,13 @@ static void on_committed(void *arg, const struct checkpoint_result *result, bool
     news_committed(&e->news, result, is_once && e->phase == LIFE_SAVING, clock_boot(e->clock));
 }
 
-static void on_trouble(void *arg, const struct err *err)
+static void on_health(void *arg, enum health_source source, const struct err *err)
 {
     struct engine *e = arg;
     if (err != NULL)
-        news_trouble(&e->news, HEALTH_CHECKPOINT, err);
+        news_trouble(&e->news, source, err);
     else
-        news_clear(&e->news, HEALTH_CHECKPOINT);
+        news_clear(&e->news, source);
 }
 
 static void saved(struct engine *e, bool is_changed)
@@ -271,11 +271,12 @@ static bool make_state(struct engine *e, struct err *err)
         .observe = e->observe,
         .config = e->config,
         .packs = e->claim.packs,
+        .watched = e->claim.watched,
         .lease = e->claim.lease,
         .port = e->port,
         .config_digest = e->claim.config_digest,
     };
-    const struct state_events events = { on_opened, on_committed,  on_trouble,
+    const struct state_events events = { on_opened, on_committed,  on_health,
                                          on_once,   on_state_idle, e };
     return state_new(&spec, &events, &e->state, err);
 }

@@ -11,7 +11,9 @@
     X(RENEWAL, "the lease is renewed")                                   \
     X(RESTORE, "the restore goes on")                                    \
     X(GATE, "the local API listens")                                     \
-    X(CHECKPOINT, "checkpoints are committed")
+    X(CHECKPOINT, "checkpoints are committed")                           \
+    X(STATE, "the state directory is in place and can be written")       \
+    X(PACKS, "the store of the checkpoints answers")
 
 #define HEALTH_ENUM(source, text) HEALTH_##source,
 enum health_source { HEALTH_SOURCES(HEALTH_ENUM) HEALTH_SOURCE_COUNT };

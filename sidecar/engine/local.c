@@ -4,10 +4,13 @@
 #include "common/base/file.h"
 #include "common/base/own.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 void local_init(struct local *l, const char *path)
 {
@@ -126,16 +129,85 @@ static bool first_start(const struct local *l, enum local_found *out, struct err
     return exists || make(l, err);
 }
 
+/* What is wrong with the directory is waited out: a mount may come back. */
+static bool not_usable(const struct local *l, int os_errno, struct err *err)
+{
+    if (os_errno == ENOENT)
+        return err_set(err, ERR_UNAVAILABLE, "state directory \"%s\": is gone", l->path);
+    (void)err_sys(err, os_errno, "state directory \"%s\"", l->path);
+    err->kind = ERR_UNAVAILABLE;
+    return false;
+}
+
+static bool find_home(const struct local *l, dev_t *out_dev, uint64_t *out_mount, struct err *err)
+{
+    struct statx st;
+    if (statx(AT_FDCWD, l->path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_TYPE | STATX_INO | STATX_MNT_ID, &st) != 0)
+        return not_usable(l, errno, err);
+    if (!S_ISDIR(st.stx_mode))
+        return not_usable(l, ENOTDIR, err);
+    *out_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+    *out_mount = (st.stx_mask & STATX_MNT_ID) != 0 ? st.stx_mnt_id : 0;
+    return true;
+}
+
+static bool is_read_only(const struct local *l, bool *out, struct err *err)
+{
+    struct statvfs fs;
+    if (statvfs(l->path, &fs) != 0)
+        return not_usable(l, errno, err);
+    *out = (fs.f_flag & ST_RDONLY) != 0;
+    return true;
+}
+
+static bool note_home(struct local *l, struct err *err)
+{
+    return l->home.is_known = find_home(l, &l->home.dev, &l->home.mount, err) &&
+                              is_read_only(l, &l->home.is_read_only, err);
+}
+
+bool local_check(const struct local *l, struct err *err)
+{
+    dev_t dev;
+    uint64_t mount;
+    assert(l->home.is_known);
+    if (!find_home(l, &dev, &mount, err))
+        return false;
+    return (dev == l->home.dev && mount == l->home.mount) ||
+           err_set(err, ERR_UNAVAILABLE,
+                   "state directory \"%s\": is on another mount than at the start", l->path);
+}
+
+bool local_check_use(const struct local *l, struct err *err)
+{
+    bool is_now_read_only;
+    if (!local_check(l, err) || !is_read_only(l, &is_now_read_only, err))
+        return false;
+    if (is_now_read_only && !l->home.is_read_only)
+        return not_usable(l, EROFS, err);
+    CLEANUP(fd_closep)
+    struct fd fd = { open(l->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) };
+    if (!fd_is_open(fd))
+        return not_usable(l, errno, err);
+    CLEANUP(dir_closep) DIR *dir = fdopendir(fd.raw);
+    if (dir == NULL)
+        return not_usable(l, errno, err);
+    (void)fd_take(&fd);
+    errno = 0;
+    return readdir(dir) != NULL || errno == 0 || not_usable(l, errno, err);
+}
+
 bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
                 struct restore_report *report, struct err *err)
 {
     if (!lock_beside(l, err))
         return false;
     if (wish->head[0] == '\0')
-        return first_start(l, out, err);
+        return first_start(l, out, err) && note_home(l, err);
     *out = LOCAL_RESTORED;
     if (checkpoint_restore_into(wish->cp, wish->head, wish->until, report, err))
-        return true;
+        return note_home(l, err);
     if (err->kind == ERR_NOT_FOUND) { /* the record promises it: this is damage, not absence */
         struct err gone = *err;
         return err_set(err, ERR_CORRUPT, "%.200s", gone.msg);

@@ -13,6 +13,11 @@ struct local {
     struct fd lock;
     struct fd parent; /* with the lock */
     const char *base; /* the last part of the path; with the lock */
+    struct {
+        bool is_known, is_read_only;
+        dev_t dev;
+        uint64_t mount; /* id of the mount; 0: the kernel does not tell */
+    } home;             /* where local_open found or made the directory */
 };
 
 /** `path` is copied. Nothing is touched yet. */
@@ -38,3 +43,10 @@ struct local_wish {
  * checkpoint_restore_into. */
 MUST_USE bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
                          struct restore_report *report, struct err *err);
+
+/** True while the path leads to a directory on the mount that local_open met. Another directory on
+ *  it is fine: an agent may replace its state. Any thread after local_open. Errors: UNAVAILABLE it
+ *  is gone, unmounted, mounted over, or does not answer. */
+MUST_USE bool local_check(const struct local *l, struct err *err);
+/** The same, and it can be read, and written if it could at the start. Errors: UNAVAILABLE. */
+MUST_USE bool local_check_use(const struct local *l, struct err *err);

@@ -5,7 +5,9 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 /* A directory of the test's own, removed at its end. */
@@ -130,4 +132,94 @@ Test(local, link_of_another_user_leads_nowhere)
     cr_assert_eq(err.kind, ERR_DENIED, "%s", err.msg);
     cr_assert_eq(rmdir(elsewhere), 0, "nothing was made there");
     local_fini(&l);
+}
+
+/* An opened directory, and what is wrong with it now: "" nothing. */
+static void open_one(struct local *l)
+{
+    struct err err = { 0 };
+    enum local_found found;
+    local_init(l, path);
+    cr_assert(open_first(l, &found, &err), "%s", err.msg);
+    cr_assert(local_check_use(l, &err), "%s", err.msg);
+}
+
+static void expect_bad(const struct local *l, bool is_lost, const char *text)
+{
+    struct err err = { 0 };
+    cr_assert_eq(local_check(l, &err), !is_lost, "%s", err.msg);
+    cr_assert_not(local_check_use(l, &err));
+    cr_assert_eq(err.kind, ERR_UNAVAILABLE);
+    cr_assert_not_null(strstr(err.msg, text), "%s", err.msg);
+}
+
+Test(local, directory_that_goes_away_after_the_start_is_noticed)
+{
+    struct local l;
+    struct err err = { 0 };
+    open_one(&l);
+    CLEANUP(str_freep) char *away = str_format("%s/away", root);
+    CLEANUP(str_freep) char *parent = str_format("%s/task", root);
+    CLEANUP(str_freep) char *aside = str_format("%s/aside", root);
+    cr_assert_eq(rename(path, away), 0);
+    expect_bad(&l, true, "is gone");
+    cr_assert_eq(symlink(away, path), 0);
+    expect_bad(&l, true, "Not a directory");
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(rename(parent, aside), 0);
+    cr_assert(file_publish(AT_FDCWD, parent, view_str(""), 0600, FILE_REPLACE, &err));
+    expect_bad(&l, true, "Not a directory");
+    cr_assert(unlink(parent) == 0 && rename(aside, parent) == 0);
+    cr_assert_eq(mkdir(path, 0700), 0); /* an agent may begin anew */
+    cr_assert(local_check_use(&l, &err), "%s", err.msg);
+    local_fini(&l);
+}
+
+/* Mounts of this test's own. */
+static void private_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip_test("mounts need root");
+}
+
+Test(local, directory_that_is_mounted_over_or_unmounted_is_noticed)
+{
+    struct local l;
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *parent = str_format("%s/task", root);
+    CLEANUP(str_freep) char *same = str_format("%s/same", root);
+    private_mounts();
+    cr_assert(dir_make(parent, 0700, &err) && dir_make(same, 0700, &err));
+    cr_assert_eq(mount("none", parent, "tmpfs", 0, NULL), 0);
+    open_one(&l);
+    cr_assert_eq(mount(same, path, NULL, MS_BIND, NULL), 0);
+    expect_bad(&l, true, "another mount");
+    cr_assert_eq(umount(path), 0);
+    cr_assert_eq(mount(path, path, NULL, MS_BIND, NULL), 0); /* the same file system */
+    expect_bad(&l, true, "another mount");
+    cr_assert_eq(umount(path), 0);
+    cr_assert(local_check_use(&l, &err), "%s", err.msg);
+    cr_assert_eq(umount2(parent, MNT_DETACH), 0);
+    expect_bad(&l, true, "is gone");
+    cr_assert_eq(mkdir(path, 0700), 0); /* what lies below the mount point, empty */
+    expect_bad(&l, true, "another mount");
+    local_fini(&l);
+}
+
+Test(local, directory_that_becomes_read_only_is_noticed_but_can_be_saved)
+{
+    struct local l;
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *parent = str_format("%s/task", root);
+    private_mounts();
+    cr_assert(dir_make(parent, 0700, &err));
+    cr_assert_eq(mount("none", parent, "tmpfs", 0, NULL), 0);
+    open_one(&l);
+    fd_closep(&l.lock); /* an error of the disk does not ask who writes; a remount does */
+    cr_assert_eq(mount(NULL, parent, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+    expect_bad(&l, false, "Read-only");
+    cr_assert_eq(mount(NULL, parent, NULL, MS_REMOUNT | MS_BIND, NULL), 0);
+    cr_assert(local_check_use(&l, &err), "%s", err.msg);
+    local_fini(&l);
+    cr_assert_eq(umount(parent), 0);
 }

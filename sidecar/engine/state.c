@@ -2,10 +2,12 @@
 
 #include "common/base/own.h"
 #include "sidecar/engine/cut.h"
+#include "sidecar/engine/watch.h"
 
 #include <assert.h>
 #include <stdio.h>
 
+#define WATCH_MS    5000    /* between looks; less when the lease is looked at more often */
 #define OPEN_TRY_MS 3600000 /* a large tree from a slow store; losing the lease ends it sooner */
 
 struct state {
@@ -17,10 +19,13 @@ struct state {
     struct checkpoint *cp;
     struct cut *cut;
     struct saver *saver;
+    struct watch *watches[2]; /* of the directory, of the packs */
+    struct store *watched;
     struct local local;
     char head[PACK_ID_TEXT];
     uint8_t wrapped_key[KEYRING_WRAPPED_BYTES];
     bool is_opening, is_stopped, is_saver_idle;
+    unsigned idle_watches;
     /* the worker's while is_opening */
     bool is_ok;
     enum local_found found;
@@ -39,7 +44,31 @@ static bool on_take(void *arg, const struct saver_take *what, struct checkpoint_
         .may_trust_growth = what->is_interval,
         .until = what->until,
     };
-    return checkpoint_take(s->cp, &request, out, err);
+    /* An empty mount point is no empty state, and nothing that was read across it is one. */
+    if (!local_check(&s->local, err) || !checkpoint_take(s->cp, &request, out, err))
+        return false;
+    if (local_check(&s->local, err))
+        return true;
+    if (out->is_changed)
+        checkpoint_dropped(s->cp);
+    return false;
+}
+
+static bool look_at_directory(void *arg, struct err *err)
+{
+    return local_check_use(&((struct state *)arg)->local, err);
+}
+
+static bool look_at_packs(void *arg, struct err *err)
+{
+    return store_probe(((struct state *)arg)->watched, deadline_after(boot_now(), WATCH_MS, 0),
+                       err);
+}
+
+static void on_health(void *arg, enum health_source source, const struct err *err)
+{
+    struct state *s = arg;
+    s->events.on_health(s->events.arg, source, err);
 }
 
 static void on_commit(void *arg, const struct checkpoint_result *result, saver_done_fn *done,
@@ -71,11 +100,7 @@ static void on_committed(void *arg, const struct checkpoint_result *result, bool
     s->events.on_committed(s->events.arg, result, is_once);
 }
 
-static void on_trouble(void *arg, const struct err *err)
-{
-    struct state *s = arg;
-    s->events.on_trouble(s->events.arg, err);
-}
+static void on_trouble(void *arg, const struct err *err) { on_health(arg, HEALTH_CHECKPOINT, err); }
 
 static void on_once(void *arg, const struct checkpoint_result *result, const struct err *err)
 {
@@ -85,7 +110,7 @@ static void on_once(void *arg, const struct checkpoint_result *result, const str
 
 static void check_idle(struct state *s)
 {
-    if (s->is_stopped && s->is_saver_idle && !s->is_opening)
+    if (s->is_stopped && s->is_saver_idle && s->idle_watches == COUNT(s->watches) && !s->is_opening)
         s->events.on_idle(s->events.arg);
 }
 
@@ -93,6 +118,13 @@ static void on_saver_idle(void *arg)
 {
     struct state *s = arg;
     s->is_saver_idle = true;
+    check_idle(s);
+}
+
+static void on_watch_idle(void *arg)
+{
+    struct state *s = arg;
+    s->idle_watches++;
     check_idle(s);
 }
 
@@ -136,6 +168,15 @@ bool state_new(const struct state_spec *spec, const struct state_events *events,
     const struct saver_ops ops = { on_take, on_commit, on_settle, s };
     const struct saver_events told = { on_committed, on_trouble, on_once, on_saver_idle, s };
     s->saver = saver_new(spec->loop, spec->clock, spec->observe, &ops, &told);
+    s->watched = spec->watched;
+    const int64_t third_ms = config->lease.ttl_ms / 3,
+                  every_ms = third_ms < WATCH_MS ? third_ms : WATCH_MS;
+    const struct watch_spec looks[] = {
+        { HEALTH_STATE, every_ms, WATCH_MS, look_at_directory, on_health, on_watch_idle, s },
+        { HEALTH_PACKS, every_ms, WATCH_MS, look_at_packs, on_health, on_watch_idle, s },
+    };
+    for (size_t i = 0; i < COUNT(looks); i++)
+        s->watches[i] = watch_new(spec->loop, spec->clock, &looks[i]);
     *out = s;
     return true;
 }
@@ -146,6 +187,8 @@ void state_free(struct state *s)
         return;
     assert(!s->is_opening);
     saver_free(s->saver);
+    for (size_t i = 0; i < COUNT(s->watches); i++)
+        watch_free(s->watches[i]);
     cut_free(s->cut);
     checkpoint_free(s->cp);
     local_fini(&s->local);
@@ -169,6 +212,8 @@ static void on_open_done(void *arg)
     }
     if (s->is_ok && s->found == LOCAL_RESTORED)
         saver_adopt(s->saver, s->report.id, s->report.sequence);
+    for (size_t i = 0; s->is_ok && i < COUNT(s->watches); i++)
+        watch_start(s->watches[i]);
     s->events.on_opened(s->events.arg, s->found, &s->report, s->is_ok ? NULL : &s->err);
 }
 
@@ -182,8 +227,12 @@ void state_open(struct state *s)
 
 void state_stop(struct state *s, const struct err *why)
 {
+    if (s->is_stopped)
+        return;
     s->is_stopped = true;
     saver_stop(s->saver, why);
+    for (size_t i = 0; i < COUNT(s->watches); i++)
+        watch_stop(s->watches[i]);
 }
 
 struct saver *state_borrow_saver(struct state *s) { return s->saver; }

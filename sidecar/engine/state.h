@@ -4,6 +4,7 @@
  * freeze. Knows no order; the engine says when. Made when the lease is held. Loop thread. */
 #pragma once
 #include "sidecar/config/config.h"
+#include "sidecar/engine/health.h"
 #include "sidecar/engine/local.h"
 #include "sidecar/engine/port.h"
 #include "sidecar/engine/saver.h"
@@ -14,8 +15,8 @@ struct state_spec {
     const struct clock *clock;
     struct observe *observe;
     const struct sidecar_config *config; /* all borrowed until state_free */
-    struct store *packs;
-    struct lease *lease; /* held */
+    struct store *packs, *watched;       /* two handles: they are used at one time */
+    struct lease *lease;                 /* held */
     struct port *port;
     const char *config_digest;
 };
@@ -26,7 +27,8 @@ struct state_events {
                       const struct err *err);
     /** As in saver.h. */
     void (*on_committed)(void *arg, const struct checkpoint_result *result, bool is_once);
-    void (*on_trouble)(void *arg, const struct err *err);
+    /** A source is troubled, or (NULL) well: CHECKPOINT, and from state_open on STATE, PACKS. */
+    void (*on_health)(void *arg, enum health_source source, const struct err *err);
     void (*on_once)(void *arg, const struct checkpoint_result *result, const struct err *err);
     /** After state_stop: no worker is busy. */
     void (*on_idle)(void *arg);

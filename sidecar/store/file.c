@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #define NAME_DEPTH_MAX 12 /* parts of one encoded name: 3 * 512 / 200, rounded up with room */
 
@@ -65,7 +66,14 @@ static bool file_probe(struct store *store, struct deadline until, struct err *e
 {
     (void)until;
     CLEANUP(fd_closep) struct fd root = FD_NONE;
-    return file_root_open((struct file_store *)(void *)store, &root, err);
+    struct statvfs fs = { 0 };
+    struct file_store *file = (struct file_store *)(void *)store;
+    if (!file_root_open(file, &root, err))
+        return false;
+    if (fstatvfs(root.raw, &fs) == 0 && (fs.f_flag & ST_RDONLY) == 0)
+        return true;
+    int why = (fs.f_flag & ST_RDONLY) != 0 ? EROFS : errno;
+    return file_failed(err, why, ERR_UNAVAILABLE, "store \"%.100s\"", file->root);
 }
 
 /* Names of agents, each ending in NUL, in one buffer. */

@@ -3,6 +3,8 @@
 #include "sidecar/store/disk_test.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 /* The contract suite is in tests/contract/file_test.c; here is what only directories can get wrong.
  */
@@ -81,4 +83,20 @@ Test(file, everything_is_private_to_its_owner)
         cr_assert_eq(stat(path, &st), 0);
         cr_assert_eq(st.st_mode & 077, 0, "%s", path);
     }
+}
+
+Test(file, probe_of_a_read_only_store_is_denied)
+{
+    DISK(d);
+    struct err err = { 0 };
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip_test("mounts need root");
+    cr_assert(mkdir(d.root, 0700) == 0 && mount("none", d.root, "tmpfs", 0, NULL) == 0);
+    CLEANUP(store_closep) struct store *store = disk_open(&d, "?create=true");
+    cr_assert(store_probe(store, soon(), &err), "%s", err.msg);
+    cr_assert_eq(mount(NULL, d.root, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+    expect_kind(store_probe(store, soon(), &err), &err, ERR_DENIED);
+    cr_assert_eq(err.os_errno, EROFS);
+    cr_assert_eq(umount(d.root), 0);
+    expect_kind(store_probe(store, soon(), &err), &err, ERR_UNAVAILABLE);
 }

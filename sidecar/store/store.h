@@ -59,8 +59,9 @@ const char *store_borrow_url(const struct store *store);
 /** True when the backend has all of these features. */
 bool store_has(const struct store *store, unsigned features);
 
-/** Proves that the store answers and is one of ours; makes it when the URL allows that. Every other
- *  call checks the same again. Errors: UNAVAILABLE, DENIED, CORRUPT (another format). */
+/** Proves that the store answers, is one of ours and is not read-only; makes it when the URL allows
+ *  that. Every other call checks the first two again. Errors: UNAVAILABLE, DENIED, CORRUPT (another
+ *  format). */
 MUST_USE bool store_probe(struct store *store, struct deadline until, struct err *err);
 
 /** True for 1..STORE_NAME_MAX bytes of printable UTF-8 without "//", without leading or trailing
