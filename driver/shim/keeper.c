@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The whole life of the keeper. Nothing of the shim's may stay open in it: it would keep log pipes
@@ -72,4 +73,14 @@ void keeper_kill(const struct keeper *keeper)
 {
     if (fd_is_open(keeper->pidfd))
         (void)syscall(SYS_pidfd_send_signal, keeper->pidfd.raw, SIGKILL, NULL, 0);
+}
+
+void keeper_end(const struct keeper *keeper)
+{
+    siginfo_t info;
+    if (keeper->pid == 0)
+        return;
+    keeper_kill(keeper);
+    while (waitid(P_PIDFD, (id_t)keeper->pidfd.raw, &info, WEXITED) != 0 && errno == EINTR)
+        continue;
 }

@@ -26,3 +26,6 @@ MUST_USE bool keeper_enter(const struct keeper *keeper, struct err *err);
 
 /** SIGKILL; the namespace is empty when the keeper has been reaped. */
 void keeper_kill(const struct keeper *keeper);
+
+/** SIGKILL, and it is gone when this returns; the namespace must be empty. Nothing for NONE. */
+void keeper_end(const struct keeper *keeper);

@@ -112,12 +112,13 @@ static void finish(struct shim_run *run)
     struct err why = { 0 };
     struct shim_msg msg = { .type = SHIM_EXITED };
     explain_end(run, &run->core.record);
+    /* First: a keeper that has not run yet still has every descriptor of ours. */
+    shim_tree_close(&run->tree);
     fd_closep(&run->fds.in);
     fd_closep(&run->fds.out);
     fd_closep(&run->fds.err);
     fd_closep(&run->fds.config);
     shim_logs_close(&run->logs, LOGS_LAST_MS);
-    shim_tree_close(&run->tree);
     msg.end.record = run->core.record;
     msg.end.recorded = shim_record_publish(&run->record, &msg.end.record, &why);
     if (!msg.end.recorded && why.kind != ERR_NOT_FOUND && msg.end.record.message[0] == '\0')

@@ -118,6 +118,9 @@ bool shim_tree_has_oom(const struct shim_tree *tree)
 void shim_tree_close(struct shim_tree *tree)
 {
     struct err why = { 0 };
+    if (!tree->keeper_gone)
+        keeper_end(&tree->keeper);
+    tree->keeper_gone = true;
     if (!cgroup_is_open(&tree->cgroup))
         return;
     shim_tree_freeze(tree, false);

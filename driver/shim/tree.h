@@ -42,5 +42,6 @@ bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared)
 /** True when the kernel has killed for memory in it since shim_tree_open. */
 bool shim_tree_has_oom(const struct shim_tree *tree);
 
-/** Thaws, and removes the cgroup if we made it. What cannot be removed stays for the driver. */
+/** Ends a keeper that never had an agent; thaws, and removes the cgroup if we made it. What cannot
+ *  be removed stays for the driver. */
 void shim_tree_close(struct shim_tree *tree);

@@ -1,6 +1,7 @@
 #include "driver/shim/tree.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -120,6 +121,25 @@ Test(tree, a_cgroup_is_made_frozen_killed_and_removed)
     cr_expect(shim_tree_is_empty(&tree, nobody));
     shim_tree_close(&tree);
     cr_expect_eq(access(path, F_OK), -1);
+}
+
+/* One that has not run yet still has the log pipes and the lock: the end may not be told before. */
+Test(tree, a_closed_tree_has_no_keeper)
+{
+    struct err err = { 0 };
+    struct shim_tree tree;
+    struct keeper keeper;
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    if (!keeper_start(view_of(NULL, 0), &keeper, &err))
+        cr_skip_test("%s", err.msg);
+    cr_assert(shim_tree_open(&tree, &keeper, "", &err));
+    cr_assert_eq(close(ends[1]), 0);
+    shim_tree_close(&tree);
+    struct pollfd inherited = { .fd = ends[0], .events = POLLIN };
+    cr_expect_eq(poll(&inherited, 1, 0), 1);
+    cr_expect_eq(waitpid(keeper.pid, NULL, WNOHANG), -1); /* reaped */
+    cr_expect_eq(errno, ECHILD);
 }
 
 Test(tree, a_cgroup_that_cannot_be_had_is_an_error)

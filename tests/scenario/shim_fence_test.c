@@ -176,6 +176,14 @@ static bool freeze(struct rig *rig, uint32_t max_ms)
     return reply.reply.ok;
 }
 
+/* On a starved machine the shim gives a freeze up and says so: it may be asked again. */
+static void freeze_at_last(struct rig *rig, uint32_t max_ms)
+{
+    struct boot end = boot_add_ms(boot_now(), RIG_WAIT_MS);
+    while (!freeze(rig, max_ms))
+        cr_assert_gt(boot_diff_ms(end, boot_now()), 0, "never frozen");
+}
+
 static bool thaw(struct rig *rig)
 {
     rig_tell(rig->sidecar.raw, (struct shim_msg){ .type = SHIM_THAW, .seq = 3 });
@@ -193,7 +201,7 @@ Test(shim_fence, a_frozen_agent_does_nothing_until_the_thaw)
 {
     struct rig rig;
     start_running(&rig, TICKS, true, 60000);
-    cr_assert(freeze(&rig, 2000));
+    freeze_at_last(&rig, 2000);
     drain(&rig);
     let_pass(60);
     cr_expect(rig_is_silent(&rig));
@@ -207,7 +215,7 @@ Test(shim_fence, a_freeze_ends_by_itself_and_the_late_thaw_is_told)
 {
     struct rig rig;
     start_running(&rig, TICKS, true, 60000);
-    cr_assert(freeze(&rig, 300));
+    freeze_at_last(&rig, 300);
     drain(&rig);
     (void)rig_line(&rig); /* it runs again */
     cr_expect_not(thaw(&rig));
@@ -219,7 +227,7 @@ Test(shim_fence, a_sidecar_killed_while_frozen_leaves_no_frozen_agent)
     struct rig rig;
     start_running(&rig, "trap 'echo term; exit 0' TERM; echo up; while :; do sleep 0.005; done",
                   true, 60000);
-    cr_assert(freeze(&rig, SHIM_FREEZE_MAX_MS));
+    freeze_at_last(&rig, SHIM_FREEZE_MAX_MS);
     struct boot killed = boot_now();
     cr_assert_eq(kill(rig.sidecar_pid, SIGKILL), 0);
     cr_expect_str_eq(rig_line(&rig), "term"); /* it could still react to the stop signal */
