@@ -181,7 +181,7 @@ bool local_check(const struct local *l, struct err *err)
 
 bool local_check_use(const struct local *l, struct err *err)
 {
-    bool is_now_read_only;
+    bool is_now_read_only = false;
     if (!local_check(l, err) || !is_read_only(l, &is_now_read_only, err))
         return false;
     if (is_now_read_only && !l->home.is_read_only)
