@@ -161,11 +161,9 @@ Test(known, who_only_reads_makes_no_store_and_no_note)
 
 Test(known, damaged_note_is_corrupt_and_named)
 {
-    static const char *const texts[] = {
-        "", "{\"store_note\":1,\"id\":\"0011",
-        "{\"store_note\":2,\"id\":\"00112233445566778899aabbccddeeff"
-        "\",\"url\":\"file:///x\"}"
-    };
+    static const char later[] = "{\"store_note\":2,\"id\":\"00112233445566778899aabbccddeeff\","
+                                "\"url\":\"file:///x\"}";
+    static const char *const texts[] = { "", "{\"store_note\":1,\"id\":\"0011", later };
     DISK(d);
     CLEANUP(str_freep) char *note = note_path(&d);
     visit_works(&d, "?create=true");
