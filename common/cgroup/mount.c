@@ -9,10 +9,7 @@
 
 #define LINE_BYTES 4096 /* longer lines (overlays with many layers) are no cgroup mounts */
 
-typedef bool line_fn(void *arg, struct view line); /* false: enough */
-
-/* Calls `each` with every line that fits into LINE_BYTES. */
-static bool each_line(const char *path, line_fn *each, void *arg, struct err *err)
+bool cgroup_each_line(const char *path, cgroup_line_fn *each, void *arg, struct err *err)
 {
     CLEANUP(fd_closep) struct fd file = { open(path, O_RDONLY | O_CLOEXEC) };
     if (file.raw < 0)
@@ -69,20 +66,36 @@ static bool unescape(struct view word, char out[CGROUP_PATH_MAX])
     return true;
 }
 
-bool cgroup_mount_parse(struct view line, struct cgroup_mount_point *out)
+/* One of file system `type`; what is left of the line afterwards is source and options. */
+static bool parse(struct view *line, const char *type, struct cgroup_mount_point *out)
 {
     struct view root = { 0 }, point = { 0 };
     for (int field = 0; field < 5; field++) { /* id, parent, device, root, mount point */
         root = point;
-        point = next_word(&line);
+        point = next_word(line);
     }
     struct view word;
     do
-        word = next_word(&line);
+        word = next_word(line);
     while (word.len > 0 && !view_is_equal(word, view_str("-")));
-    if (!view_is_equal(next_word(&line), view_str("cgroup2")))
+    if (!view_is_equal(next_word(line), view_str(type)))
         return false;
     return unescape(root, out->root) && unescape(point, out->path);
+}
+
+bool cgroup_mount_parse(struct view line, struct cgroup_mount_point *out)
+{
+    return parse(&line, "cgroup2", out);
+}
+
+bool cgroup_mount_parse_v1(struct view line, struct cgroup_mount_point *out,
+                           struct view *out_options)
+{
+    if (!parse(&line, "cgroup", out))
+        return false;
+    (void)next_word(&line); /* source */
+    *out_options = next_word(&line);
+    return true;
 }
 
 static bool keep_mount(void *arg, struct view line)
@@ -98,7 +111,7 @@ static bool keep_mount(void *arg, struct view line)
 static bool find_mount(struct cgroup_mount_point *out, struct err *err)
 {
     out->path[0] = out->root[0] = '\0';
-    if (!each_line("/proc/self/mountinfo", keep_mount, out, err))
+    if (!cgroup_each_line("/proc/self/mountinfo", keep_mount, out, err))
         return false;
     return out->path[0] != '\0' || err_set(err, ERR_NOT_FOUND, "find cgroup v2: not mounted");
 }
@@ -129,7 +142,7 @@ bool cgroup_own(char out[CGROUP_PATH_MAX], struct err *err)
 {
     struct cgroup_mount_point mount;
     char own[CGROUP_PATH_MAX] = "";
-    if (!find_mount(&mount, err) || !each_line("/proc/self/cgroup", keep_own, own, err))
+    if (!find_mount(&mount, err) || !cgroup_each_line("/proc/self/cgroup", keep_own, own, err))
         return false;
     if (own[0] == '\0')
         return err_set(err, ERR_NOT_FOUND, "find own cgroup: no v2 line in /proc/self/cgroup");

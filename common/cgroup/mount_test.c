@@ -63,3 +63,16 @@ Test(mount, of_this_process_is_a_directory_or_a_clear_error)
         cr_assert_eq(err.kind, ERR_NOT_FOUND, "%s", err.msg);
     }
 }
+
+Test(mount, a_v1_mount_says_its_controllers)
+{
+    struct cgroup_mount_point got;
+    struct view options;
+    cr_assert(cgroup_mount_parse_v1(
+        view_str("32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"), &got,
+        &options));
+    cr_expect_str_eq(got.path, "/sys/fs/cgroup/cpu,cpuacct");
+    cr_expect(view_is_equal(options, view_str("rw,cpu,cpuacct")));
+    cr_expect_not(cgroup_mount_parse_v1(
+        view_str("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"), &got, &options));
+}
