@@ -23,7 +23,8 @@
     X(SIGNALS, 4, "reset signals")                              \
     X(EXEC, 5, "execute")                                       \
     X(BIRTH, 6, "be born")                                      \
-    X(CGROUP, 7, "enter the cgroup")
+    X(CGROUP, 7, "enter the cgroup")                            \
+    X(CORES, 8, "keep to its cores")
 #define PROC_STAGE_HOOK 16 /* the hook's own stages start here */
 
 #define PROC_STAGE_ENUM(stage, number, text) PROC_STAGE_##stage = (number),

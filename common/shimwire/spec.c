@@ -50,10 +50,15 @@ struct text_row {
 #member, offsetof(struct shim_spec, member), longest, path, empty \
     }
 static const struct text_row text_rows[] = {
-    TEXT(task_id, 1024, false, true),          TEXT(task_name, 1024, false, true),
-    TEXT(cwd, PATH_MAX - 1, true, false),      TEXT(record_path, PATH_MAX - 1, true, true),
-    TEXT(socket_path, SOCKET_MAX, true, true), TEXT(api_path, SOCKET_MAX, true, true),
+    TEXT(task_id, 1024, false, true),
+    TEXT(task_name, 1024, false, true),
+    TEXT(cwd, PATH_MAX - 1, true, false),
+    TEXT(record_path, PATH_MAX - 1, true, true),
+    TEXT(socket_path, SOCKET_MAX, true, true),
+    TEXT(api_path, SOCKET_MAX, true, true),
     TEXT(cgroup_dir, 1023, true, true),
+    TEXT(memory_dir, PATH_MAX - 1, true, true),
+    TEXT(cores, 4095, false, true),
 };
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -73,6 +78,8 @@ void shim_spec_init(struct shim_spec *spec)
                                 .socket_path = "",
                                 .api_path = "",
                                 .cgroup_dir = "",
+                                .memory_dir = "",
+                                .cores = "",
                                 .stop_signal = SIGTERM,
                                 .stop_timeout_ms = 5000 };
 }
@@ -139,6 +146,19 @@ static bool check_logs(const struct shim_spec *spec, enum err_kind kind, struct 
     return true;
 }
 
+static bool check_enters(const char *const *list, const char *name, enum err_kind kind,
+                         struct err *err)
+{
+    const size_t count = list_count(list);
+    if (count > SHIM_SPEC_ENTERS_MAX)
+        return err_set(err, kind, "shim spec: %s has %zu entries, at most %d fit", name, count,
+                       SHIM_SPEC_ENTERS_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (list[i][0] != '/')
+            return err_set(err, kind, "shim spec: %s \"%s\" is not absolute", name, list[i]);
+    return true;
+}
+
 /* What holds for the whole spec, on both ends of the wire. */
 static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct err *err)
 {
@@ -160,7 +180,8 @@ static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct 
             return err_set(err, kind, "shim spec: command of %s \"%s\" is not absolute", names[i],
                            programs[i]->argv[0]);
     }
-    return true;
+    return check_enters(spec->agent_enters, "agent_enters", kind, err) &&
+           check_enters(spec->sidecar_enters, "sidecar_enters", kind, err);
 }
 
 static void put_string(struct buf *out, struct view text)
@@ -180,7 +201,8 @@ static void put_list(struct buf *out, const char *const *list)
 static bool check_limits(const struct shim_spec *spec, struct err *err)
 {
     size_t slots = list_count(spec->agent.argv) + list_count(spec->agent.envp) +
-                   list_count(spec->sidecar.argv) + list_count(spec->sidecar.envp) + 4;
+                   list_count(spec->sidecar.argv) + list_count(spec->sidecar.envp) +
+                   list_count(spec->agent_enters) + list_count(spec->sidecar_enters) + 6;
     if (slots > SHIM_SPEC_SLOTS)
         return err_set(err, ERR_INVALID, "shim spec: %zu arguments and variables, at most %d fit",
                        slots, SHIM_SPEC_SLOTS);
@@ -213,6 +235,8 @@ bool shim_spec_encode(const struct shim_spec *spec, struct buf *out, struct err 
     put_list(out, spec->agent.envp);
     put_list(out, spec->sidecar.argv);
     put_list(out, spec->sidecar.envp);
+    put_list(out, spec->agent_enters);
+    put_list(out, spec->sidecar_enters);
     if (out->len - start > SHIM_SPEC_BYTES_MAX)
         return err_set(err, ERR_INVALID, "shim spec: %zu bytes, at most %zu fit", out->len - start,
                        SHIM_SPEC_BYTES_MAX);
@@ -255,7 +279,9 @@ static bool read_programs(struct cursor *c, struct shim_spec_store *store, struc
     if (!read_list(c, "agent argv", store, &used, &out->agent.argv, err) ||
         !read_list(c, "agent envp", store, &used, &out->agent.envp, err) ||
         !read_list(c, "sidecar argv", store, &used, &out->sidecar.argv, err) ||
-        !read_list(c, "sidecar envp", store, &used, &out->sidecar.envp, err))
+        !read_list(c, "sidecar envp", store, &used, &out->sidecar.envp, err) ||
+        !read_list(c, "agent_enters", store, &used, &out->agent_enters, err) ||
+        !read_list(c, "sidecar_enters", store, &used, &out->sidecar_enters, err))
         return false;
     if (out->sidecar.argv[0] == NULL)
         out->sidecar = (struct shim_program){ NULL, NULL };

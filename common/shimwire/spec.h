@@ -12,8 +12,9 @@
     ((size_t)2 << 20)             /* the kernel's own limit for argv + envp is about this */
 #define SHIM_SPEC_SLOTS      8192 /* all argv and envp pointers, NULLs included */
 #define SHIM_SPEC_GROUPS_MAX 64
-#define SHIM_SIDECAR_FD      3 /* in the sidecar: its channel to the shim (SOCK_SEQPACKET) */
-#define SHIM_SIDECAR_CONFIG  4 /* in the sidecar: its configuration, from offset 0 */
+#define SHIM_SPEC_ENTERS_MAX 32 /* of each child */
+#define SHIM_SIDECAR_FD      3  /* in the sidecar: its channel to the shim (SOCK_SEQPACKET) */
+#define SHIM_SIDECAR_CONFIG  4  /* in the sidecar: its configuration, from offset 0 */
 
 #define SHIM_STANDALONE 1 /* flag: no driver; the shim's exit code is exit_record_status() */
 
@@ -48,7 +49,12 @@ struct shim_spec {
     const char *api_path;    /* removed at the end; told to the sidecar */
     const char
         *cgroup_dir; /* cgroup v2 directory for the agent: made if absent, removed at the end */
-    struct view isolation;    /* plan bytes of driver/isolation; empty: its defaults */
+    const char *memory_dir; /* cgroup that counts the agent's memory, v1 or v2: its OOM kills */
+    const char *cores;      /* "0,2-3": the agent's affinity; "": as the shim's */
+    /* cgroup.procs files into which the children write themselves before they execute. */
+    const char *const *agent_enters;   /* NULL-terminated; NULL none */
+    const char *const *sidecar_enters; /* NULL-terminated; NULL none */
+    struct view isolation;             /* plan bytes of driver/isolation; empty: its defaults */
     int32_t stop_signal;      /* default of STOP, and what SIGTERM to the shim itself means */
     uint32_t stop_timeout_ms; /* for agent and sidecar together */
     uint32_t reserve_ms;      /* of it, kept for the sidecar's final checkpoint */

@@ -11,6 +11,7 @@ static const char *const agent_envp[] = { "A=1", "B=two words", NULL };
 static const char *const side_argv[] = { "/usr/bin/agent-sidecar", "attach", NULL };
 static const char *const no_envp[] = { NULL };
 static const uint32_t groups[] = { 4, 20 };
+static const char *const enters[] = { "/cg/memory/a/cgroup.procs", "/cg/cpu/a/cgroup.procs", NULL };
 
 static struct shim_spec sample(void)
 {
@@ -31,6 +32,9 @@ static struct shim_spec sample(void)
     spec.record_path = "/var/lib/x/exit";
     spec.socket_path = "/run/x.sock";
     spec.cgroup_dir = "/sys/fs/cgroup/x";
+    spec.memory_dir = "/cg/memory/a";
+    spec.cores = "0,2-3";
+    spec.agent_enters = enters;
     spec.isolation = view_of("\1\2", 2);
     spec.stop_signal = 2;
     spec.reserve_ms = 1000;
@@ -66,6 +70,11 @@ Test(spec, comes_back_as_it_was_written)
     cr_expect_eq(got.control_fd, -1);
     cr_expect_eq(got.oom_score_adj, -500);
     cr_expect_str_eq(got.cgroup_dir, "/sys/fs/cgroup/x");
+    cr_expect_str_eq(got.memory_dir, "/cg/memory/a");
+    cr_expect_str_eq(got.cores, "0,2-3");
+    cr_expect_str_eq(got.agent_enters[1], enters[1]);
+    cr_expect_null(got.agent_enters[2]);
+    cr_expect_null(got.sidecar_enters[0]);
 }
 
 Test(spec, has_the_golden_front)
@@ -115,10 +124,11 @@ Test(spec, what_cannot_work_is_refused_by_its_name)
     memset(path, 'x', sizeof(path) - 1);
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
-    for (int row = 0; row < 10; row++) {
+    for (int row = 0; row < 12; row++) {
         struct shim_spec spec = sample();
-        const char *names[] = { "no command",  "not absolute",  "cwd", "socket_path", "cgroup_dir",
-                                "stop_signal", "oom_score_adj", "uid", "groups",      "lock_fd" };
+        const char *names[] = { "no command", "not absolute", "cwd",           "socket_path",
+                                "cgroup_dir", "stop_signal",  "oom_score_adj", "uid",
+                                "groups",     "lock_fd",      "memory_dir",    "agent_enters" };
         spec.agent.argv = row == 0 ? no_envp : row == 1 ? relative : spec.agent.argv;
         spec.cwd = row == 2 ? "tmp" : spec.cwd;
         spec.socket_path = row == 3 ? path : spec.socket_path;
@@ -128,6 +138,8 @@ Test(spec, what_cannot_work_is_refused_by_its_name)
         spec.uid = row == 7 ? UINT32_MAX : spec.uid;
         spec.group_count = row == 8 ? SHIM_SPEC_GROUPS_MAX + 1 : spec.group_count;
         spec.lock_fd = row == 9 ? -2 : spec.lock_fd;
+        spec.memory_dir = row == 10 ? "x" : spec.memory_dir;
+        spec.agent_enters = row == 11 ? relative : spec.agent_enters;
         struct err err = { 0 };
         cr_expect_not(there_and_back(&spec, &err), "row %d", row);
         cr_expect_eq(err.kind, ERR_INVALID, "row %d", row);

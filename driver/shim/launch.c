@@ -3,9 +3,11 @@
 #include "driver/isolation/apply.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,26 +36,90 @@ void shim_env_build(struct shim_env *env, const char *const *envp, const struct 
     env->list[count] = NULL;
 }
 
+/* The first number of `*text`, which is moved behind it. */
+static bool take_core(const char **text, unsigned long *out)
+{
+    char *end = NULL;
+    if (**text < '0' || **text > '9')
+        return false;
+    *out = strtoul(*text, &end, 10);
+    *text = end;
+    return *out < CPU_SETSIZE;
+}
+
+bool shim_cores_parse(const char *text, cpu_set_t *out)
+{
+    CPU_ZERO(out);
+    for (;; text++) {
+        unsigned long first = 0, last;
+        if (!take_core(&text, &first))
+            return false;
+        last = first;
+        if (*text == '-' && (text++, !take_core(&text, &last)))
+            return false;
+        for (; first <= last; first++)
+            CPU_SET(first, out);
+        if (*text != ',')
+            return *text == '\0';
+    }
+}
+
 /* ---- in the children ---- */
+
+static bool enter_cgroups(const char *const *files, struct proc_failure *why)
+{
+    for (; files != NULL && *files != NULL; files++) {
+        const int fd = open(*files, O_WRONLY | O_CLOEXEC);
+        const bool is_in = fd >= 0 && write(fd, "0", 1) == 1;
+        *why = (struct proc_failure){ PROC_STAGE_CGROUP, errno };
+        if (fd >= 0)
+            (void)close(fd);
+        if (!is_in)
+            return false;
+    }
+    return true;
+}
+
+static bool keep_to_cores(const char *cores, struct proc_failure *why)
+{
+    cpu_set_t set;
+    if (cores[0] == '\0')
+        return true;
+    const bool is_text = shim_cores_parse(cores, &set);
+    if (is_text && sched_setaffinity(0, sizeof(set), &set) == 0)
+        return true;
+    *why = (struct proc_failure){ PROC_STAGE_CORES, is_text ? errno : EINVAL };
+    return false;
+}
 
 static bool prepare_sidecar(const void *arg, int keep_fd, struct proc_failure *why)
 {
     (void)keep_fd;
     const struct shim_launch *launch = arg;
+    if (!enter_cgroups(launch->spec->sidecar_enters, why))
+        return false;
     if (setpriority(PRIO_PROCESS, 0, launch->nice) == 0)
         return true;
     *why = (struct proc_failure){ ISOLATION_STAGE_NICE, errno };
     return false;
 }
 
+struct agent_child {
+    const struct shim_spec *spec;
+    struct isolation_subject subject;
+};
+
 static bool prepare_agent(const void *arg, int keep_fd, struct proc_failure *why)
 {
     (void)keep_fd;
+    const struct agent_child *child = arg;
     int stage = 0, error = 0;
+    if (!enter_cgroups(child->spec->agent_enters, why) || !keep_to_cores(child->spec->cores, why))
+        return false;
     /* The shim is not dumpable; then /proc/self would not be ours to write in. Exec sets it anew.
      */
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    if (isolation_apply(arg, &stage, &error))
+    if (isolation_apply(&child->subject, &stage, &error))
         return true;
     *why = (struct proc_failure){ stage, error };
     return false;
@@ -89,15 +155,16 @@ bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree 
 {
     const struct shim_fds *fds = launch->fds;
     bool in_pidns = tree->keeper.pid != 0;
-    struct isolation_subject subject = { .plan = launch->plan,
-                                         .uid = launch->spec->uid,
-                                         .gid = launch->spec->gid,
-                                         .groups = launch->spec->groups,
-                                         .group_count = launch->spec->group_count,
-                                         .cwd = launch->spec->cwd,
-                                         .nice = launch->nice,
-                                         .in_pidns = in_pidns,
-                                         .death_signal = SIGKILL };
+    struct agent_child child = { .spec = launch->spec };
+    child.subject = (struct isolation_subject){ .plan = launch->plan,
+                                                .uid = launch->spec->uid,
+                                                .gid = launch->spec->gid,
+                                                .groups = launch->spec->groups,
+                                                .group_count = launch->spec->group_count,
+                                                .cwd = launch->spec->cwd,
+                                                .nice = launch->nice,
+                                                .in_pidns = in_pidns,
+                                                .death_signal = SIGKILL };
     struct proc_map map[] = { { or_null(fds->in, STDIN_FILENO), 0 },
                               { or_null(fds->out, STDOUT_FILENO), 1 },
                               { or_null(fds->err, STDERR_FILENO), 2 } };
@@ -110,7 +177,7 @@ bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree 
                               .death_signal = SIGKILL,
                               .new_session = true,
                               .in_child = prepare_agent,
-                              .in_child_arg = &subject };
+                              .in_child_arg = &child };
     if (in_pidns && !launch->enters_cgroup_late && !keeper_enter(&tree->keeper, err))
         return false; /* at the second try we are in it already */
     return proc_spawn(&spec, out, err);

@@ -4,6 +4,8 @@
  * in its cgroup. Both die with the shim. Nothing is allocated: the agent's environment is put
  * together in storage of the caller. */
 #pragma once
+#include <sched.h>
+
 #include "common/proc/spawn.h"
 #include "common/shimwire/spec.h"
 #include "driver/isolation/plan.h"
@@ -20,6 +22,9 @@ struct shim_env { /* what execve gets; points into the spec and into itself */
 /** The agent's environment exactly as in the spec, and with a gate (NULL: none) AGENT_EPOCH and
  *  AGENT_RESTORED from it, in place of any that are there. */
 void shim_env_build(struct shim_env *env, const char *const *envp, const struct shim_msg *gate);
+
+/** Cores as the kernel writes them, "0,2-3". False: not such a text, or a core above 1023. */
+bool shim_cores_parse(const char *text, cpu_set_t *out);
 
 struct shim_launch {
     const struct shim_spec *spec;

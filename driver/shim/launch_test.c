@@ -70,3 +70,22 @@ Test(launch, a_script_that_is_there_lacks_its_interpreter)
     shim_launch_explain(&spec, &why, text);
     cr_expect_str_eq(text, "execute \"/proc/self/exe\": its interpreter is not there");
 }
+
+Test(launch, cores_are_read_as_the_kernel_writes_them)
+{
+    static const struct {
+        const char *text;
+        uint64_t bits;
+    } rows[] = { { "0", 1 }, { "0,2-3", 0xd }, { "1-1", 2 }, { "63", UINT64_C(1) << 63 } };
+    static const char *const bad[] = { "", ",", "0,", "a", "0-", "1024", "-1", "0 ", "0-x" };
+    cpu_set_t got;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t bits = 0;
+        cr_assert(shim_cores_parse(rows[i].text, &got), "%s", rows[i].text);
+        for (size_t core = 0; core < 64; core++)
+            bits |= (uint64_t)(CPU_ISSET(core, &got) != 0) << core;
+        cr_expect_eq(bits, rows[i].bits, "%s", rows[i].text);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_not(shim_cores_parse(bad[i], &got), "%s", bad[i]);
+}

@@ -119,6 +119,7 @@ static void finish(struct shim_run *run)
     fd_closep(&run->fds.err);
     fd_closep(&run->fds.config);
     shim_logs_close(&run->logs, LOGS_LAST_MS);
+    shim_oom_close(&run->oom);
     msg.end.record = run->core.record;
     msg.end.recorded = shim_record_publish(&run->record, &msg.end.record, &why);
     if (!msg.end.recorded && why.kind != ERR_NOT_FOUND && msg.end.record.message[0] == '\0')
@@ -252,6 +253,44 @@ static bool check_start(struct shim_run *run)
 
 static void read_sidecar(struct shim_run *run);
 
+static void say(struct shim_run *run, const char *text)
+{
+    struct shim_msg msg = { .type = SHIM_EVENT };
+    shim_text_copy(msg.event.text, text);
+    (void)shim_peers_tell_driver(&run->peers, &msg, 0);
+}
+
+/* It died of it, or could not go on without whom the kernel killed: a shell says 137 then, others
+ * what they like. Our own kill is not the kernel's. */
+static bool is_end_by_oom(struct shim_run *run, const struct shim_input *input)
+{
+    if (run->core.phase == SHIM_PHASE_KILLING || input->exit_code == 0 ||
+        (run->core.phase != SHIM_PHASE_RUNNING && input->signal != SIGKILL))
+        return false;
+    return shim_oom_is_recent(&run->oom, boot_now());
+}
+
+static void say_survived_oom(struct shim_run *run, bool is_due)
+{
+    char text[SHIM_TEXT_MAX];
+    (void)snprintf(text, sizeof(text),
+                   "out of memory: the kernel has killed %llu processes of the agent so far; its "
+                   "main process survived",
+                   (unsigned long long)run->oom.kills);
+    if (is_due)
+        say(run, text);
+}
+
+/* Said at powers of two: a task may lose children to its limit all day. */
+static void watch_oom(struct shim_run *run)
+{
+    uint64_t before = run->oom.survived, fresh = 0;
+    if (run->agent.pid == 0 || !shim_oom_look(&run->oom, boot_now(), &fresh))
+        return;
+    say_survived_oom(run,
+                     before == 0 || __builtin_clzll(before) != __builtin_clzll(before + fresh));
+}
+
 static void on_agent_reaped(struct shim_run *run, struct shim_input *input)
 {
     pid_t pid = run->agent.pid;
@@ -260,7 +299,9 @@ static void on_agent_reaped(struct shim_run *run, struct shim_input *input)
         return; /* it was never born; another one was */
     proc_fini(&run->agent);
     input->event = SHIM_ON_AGENT_EXITED;
-    input->oom_killed = shim_tree_has_oom(&run->tree) && input->signal == SIGKILL;
+    input->oom_killed = is_end_by_oom(run, input);
+    if (!input->oom_killed)
+        say_survived_oom(run, shim_oom_is_recent(&run->oom, boot_now()));
     feed(run, input);
 }
 
@@ -292,13 +333,6 @@ static void kill_orphans(struct shim_run *run)
 {
     if (run->tree.keeper.pid == 0 && run->core.phase == SHIM_PHASE_KILLING)
         feed_event(run, SHIM_ON_REKILL_DUE);
-}
-
-static void say(struct shim_run *run, const char *text)
-{
-    struct shim_msg msg = { .type = SHIM_EVENT };
-    shim_text_copy(msg.event.text, text);
-    (void)shim_peers_tell_driver(&run->peers, &msg, 0);
 }
 
 /* It ends by itself only when nobody can write any more, and we can. */
@@ -469,7 +503,7 @@ static void set_timer(struct shim_run *run)
     assert(got == 0);
 }
 
-enum slot { SIGNALS, TIMER, CGROUP, LISTENER, DRIVER, SIDECAR, REPORT, SLOTS };
+enum slot { SIGNALS, TIMER, CGROUP, LISTENER, DRIVER, SIDECAR, REPORT, OOM, SLOTS };
 
 static void wait_for_events(struct shim_run *run)
 {
@@ -483,10 +517,11 @@ static void wait_for_events(struct shim_run *run)
         [DRIVER] = { .fd = run->peers.driver.raw, .events = POLLIN },
         [SIDECAR] = { .fd = run->peers.sidecar.raw, .events = POLLIN },
         [REPORT] = { .fd = run->agent.report.raw, .events = POLLIN },
+        [OOM] = run->agent.pid != 0 ? shim_oom_poll(&run->oom) : (struct pollfd){ .fd = -1 },
     };
     _Static_assert(SLOTS <= 8, "the table of the shim is small");
     set_timer(run);
-    (void)poll(table, SLOTS, -1);
+    (void)poll(table, SLOTS, run->agent.pid != 0 ? shim_oom_wait_ms(&run->oom, boot_now()) : -1);
     uint64_t ticks;
     ssize_t got = read(run->timer.raw, &ticks, sizeof(ticks));
     (void)got; /* the clock itself is asked, not the count */
@@ -500,6 +535,7 @@ static void turn(struct shim_run *run)
     read_signals(run);
     read_sidecar(run);
     read_driver(run);
+    watch_oom(run);
     if (shim_peers_accept(&run->peers))
         report_state(run);
     settle(run);
@@ -526,6 +562,7 @@ bool shim_run_take_spec(struct shim_run *run, struct err *err)
     run->signals = run->timer = run->record.dir = FD_NONE;
     run->tree.cgroup = CGROUP_NONE;
     run->logs = SHIM_LOGS_NONE;
+    run->oom = SHIM_OOM_NONE;
     return shim_fds_take(&run->spec, &run->fds, err);
 }
 

@@ -9,6 +9,7 @@
 #include "driver/shim/core.h"
 #include "driver/shim/launch.h"
 #include "driver/shim/logs.h"
+#include "driver/shim/oom.h"
 #include "driver/shim/peers.h"
 #include "driver/shim/record.h"
 #include "driver/shim/tree.h"
@@ -18,6 +19,7 @@
 struct shim_run { /* large and mostly untouched: comes from the kernel as zeroes (main.c) */
     struct shim_core core;
     struct shim_tree tree;
+    struct shim_oom oom;
     struct shim_peers peers;
     struct shim_record record;
     struct shim_logs logs;

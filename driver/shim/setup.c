@@ -48,7 +48,11 @@ static bool open_tree(struct shim_run *run, struct err *err)
         *err = why;
         return false;
     }
-    return shim_tree_open(&run->tree, &keeper, run->spec.cgroup_dir, err);
+    if (!shim_tree_open(&run->tree, &keeper, run->spec.cgroup_dir, err))
+        return false;
+    shim_oom_open(&run->oom,
+                  run->spec.memory_dir[0] != '\0' ? run->spec.memory_dir : run->spec.cgroup_dir);
+    return true;
 }
 
 static bool open_logs(struct shim_run *run, struct err *err)

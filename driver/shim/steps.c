@@ -3,6 +3,7 @@
 #include "driver/shim/core.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <string.h>
 
 #define REKILL_MS 100 /* what moved itself into the cgroup after a kill meets the next one */
@@ -361,7 +362,9 @@ void step_on_agent_exit(struct shim_core *core, const struct shim_input *in,
     note_exit(core, in);
     blame(core, in->signal != 0 ? EXIT_SIGNALED : EXIT_EXITED);
     if (in->oom_killed)
-        explain(core, "killed by the kernel: out of memory");
+        explain(core, in->signal == SIGKILL
+                          ? "killed by the kernel: out of memory"
+                          : "ended after the kernel killed a process of it: out of memory");
     kill_tree(core, now); /* whatever it left behind */
 }
 

@@ -15,13 +15,11 @@ bool shim_tree_open(struct shim_tree *tree, const struct keeper *keeper, const c
     tree->keeper = *keeper;
     tree->keeper_gone = keeper->pid == 0;
     tree->cgroup = CGROUP_NONE;
-    tree->oom_kills_before = 0;
     if (cgroup_dir[0] == '\0')
         return true;
     if (!cgroup_open(cgroup_dir, true, &tree->cgroup, err) ||
         !shim_fd_move(&tree->cgroup.dir, SHIM_FD_CGROUP, err))
         return false;
-    tree->oom_kills_before = cgroup_oom_kills(&tree->cgroup);
     shim_tree_freeze(tree, false); /* a shim that died may have left it frozen */
     return true;
 }
@@ -107,12 +105,6 @@ bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared)
         (!cgroup_events(&tree->cgroup, &now, &why) || now.populated))
         return false;
     return tree->keeper.pid != 0 || !any_child(spared, is_there);
-}
-
-bool shim_tree_has_oom(const struct shim_tree *tree)
-{
-    return cgroup_is_open(&tree->cgroup) &&
-           cgroup_oom_kills(&tree->cgroup) > tree->oom_kills_before;
 }
 
 void shim_tree_close(struct shim_tree *tree)

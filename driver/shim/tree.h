@@ -17,7 +17,6 @@ struct shim_tree {
     struct keeper keeper;
     bool keeper_gone;
     struct cgroup cgroup;
-    uint64_t oom_kills_before;
 };
 
 /** Takes the keeper over; opens or makes `cgroup_dir` unless it is "". Errors: as cgroup_open. */
@@ -38,9 +37,6 @@ void shim_tree_kill(const struct shim_tree *tree, struct shim_spared spared);
 
 /** True when nothing is left, provided that the main process has been reaped. */
 bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared);
-
-/** True when the kernel has killed for memory in it since shim_tree_open. */
-bool shim_tree_has_oom(const struct shim_tree *tree);
 
 /** Ends a keeper that never had an agent; thaws, and removes the cgroup if we made it. What cannot
  *  be removed stays for the driver. */

@@ -65,7 +65,6 @@ Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
     cr_expect_eq(kill(spared.sidecar, 0), 0);
     cr_expect_eq(kill(spared.scribe, 0), 0);
     cr_expect_not(shim_tree_is_frozen(&tree));
-    cr_expect_not(shim_tree_has_oom(&tree));
     shim_tree_close(&tree);
     (void)kill(spared.sidecar, SIGKILL);
     (void)kill(spared.scribe, SIGKILL);

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (shim_spec_decode(view_of(data, size), store, &spec, &err)) {
         CLEANUP(buf_fini) struct buf bytes = { 0 };
         size_t total = walk(spec.agent.argv) + walk(spec.agent.envp) + walk(spec.sidecar.argv) +
-                       walk(spec.sidecar.envp) + strlen(spec.cwd) + strlen(spec.record_path);
+                       walk(spec.sidecar.envp) + walk(spec.agent_enters) +
+                       walk(spec.sidecar_enters) + strlen(spec.cwd) + strlen(spec.cores);
         assert(total <= size);
         bool good = shim_spec_encode(&spec, &bytes, &err);
         assert(good);
