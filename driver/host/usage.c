@@ -53,7 +53,15 @@ static int64_t single(const char *dir, const char *name)
     return read_at(dir, name, &text) ? strtoll(buf_borrow_str(&text), NULL, 10) : 0;
 }
 
-static void read_cgroup(const char *dir, struct usage_raw *out)
+static bool has_file(const char *dir, const char *name, int64_t *out)
+{
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    const bool is_there = read_at(dir, name, &text);
+    *out = is_there ? strtoll(buf_borrow_str(&text), NULL, 10) : 0;
+    return is_there;
+}
+
+static void read_v2(const char *dir, struct usage_raw *out)
 {
     CLEANUP(buf_fini) struct buf cpu = { 0 };
     CLEANUP(buf_fini) struct buf memory = { 0 };
@@ -62,6 +70,7 @@ static void read_cgroup(const char *dir, struct usage_raw *out)
         out->has_cgroup_cpu = true;
         out->user_ns = keyed(text, "user_usec") * 1000;
         out->system_ns = keyed(text, "system_usec") * 1000;
+        out->has_throttling = strstr(text, "nr_throttled") != NULL; /* with the controller only */
         out->throttled_periods = keyed(text, "nr_throttled");
         out->throttled_ns = keyed(text, "throttled_usec") * 1000;
     }
@@ -70,9 +79,43 @@ static void read_cgroup(const char *dir, struct usage_raw *out)
         out->has_cgroup_memory = true;
         out->rss_bytes = keyed(text, "anon");
         out->cache_bytes = keyed(text, "file");
+        out->has_kernel = strstr(text, "\nkernel ") != NULL;
+        out->kernel_bytes = keyed(text, "kernel");
         out->usage_bytes = single(dir, "memory.current");
         out->swap_bytes = single(dir, "memory.swap.current");
+        out->has_max = has_file(dir, "memory.peak", &out->max_bytes);
     }
+}
+
+static void read_v1_memory(const char *dir, struct usage_raw *out)
+{
+    CLEANUP(buf_fini) struct buf memory = { 0 };
+    if (out->has_cgroup_memory || !read_at(dir, "memory.stat", &memory))
+        return;
+    const char *text = buf_borrow_str(&memory);
+    out->has_cgroup_memory = true;
+    out->rss_bytes = keyed(text, "total_rss");
+    out->cache_bytes = keyed(text, "total_cache");
+    out->swap_bytes = keyed(text, "total_swap");
+    out->usage_bytes = single(dir, "memory.usage_in_bytes");
+    out->has_max = has_file(dir, "memory.max_usage_in_bytes", &out->max_bytes);
+    out->has_kernel = has_file(dir, "memory.kmem.usage_in_bytes", &out->kernel_bytes);
+    out->has_kernel_max = has_file(dir, "memory.kmem.max_usage_in_bytes", &out->kernel_max_bytes);
+}
+
+static void read_v1_cpu(const struct usage_place *place, struct usage_raw *out)
+{
+    CLEANUP(buf_fini) struct buf cpu = { 0 };
+    if (!out->has_cgroup_cpu && place->cpuacct[0] != '\0' &&
+        has_file(place->cpuacct, "cpuacct.usage_user", &out->user_ns)) {
+        out->has_cgroup_cpu = true;
+        out->system_ns = single(place->cpuacct, "cpuacct.usage_sys");
+    }
+    if (out->has_throttling || place->cpu[0] == '\0' || !read_at(place->cpu, "cpu.stat", &cpu))
+        return;
+    out->has_throttling = true;
+    out->throttled_periods = keyed(buf_borrow_str(&cpu), "nr_throttled");
+    out->throttled_ns = keyed(buf_borrow_str(&cpu), "throttled_time");
 }
 
 /* /proc/<pid>/stat after the name, whose brackets may hold anything: state ppid ... utime(14)
@@ -202,17 +245,76 @@ static bool read_processes(const char *root, const char *cgroup, pid_t pid, stru
     return is_found;
 }
 
-bool usage_read(const char *root, const char *cgroup, pid_t pid, struct usage_raw *out,
+bool usage_read(const char *root, const struct usage_place *place, struct usage_raw *out,
                 struct err *err)
 {
     *out = (struct usage_raw){ .at = mono_now() };
-    if (cgroup[0] != '\0')
-        read_cgroup(cgroup, out);
+    if (place->v2[0] != '\0')
+        read_v2(place->v2, out);
+    if (place->memory[0] != '\0')
+        read_v1_memory(place->memory, out);
+    read_v1_cpu(place, out);
     if (out->has_cgroup_cpu && out->has_cgroup_memory)
         return true;
-    if (read_processes(root, cgroup, pid, out) || out->has_cgroup_cpu)
+    if (read_processes(root, place->v2, place->pid, out) || out->has_cgroup_cpu)
         return true;
-    return err_set(err, ERR_NOT_FOUND, "measure process %d: it is gone", (int)pid);
+    return err_set(err, ERR_NOT_FOUND, "measure process %d: it is gone", (int)place->pid);
+}
+
+static bool is_named(const char *root, pid_t pid, const char *name)
+{
+    CLEANUP(buf_fini) struct buf comm = { 0 };
+    CLEANUP(str_freep) char *dir = str_format("%s/proc/%d", root, (int)pid);
+    const size_t len = strlen(name);
+    if (!read_at(dir, "comm", &comm))
+        return false;
+    const char *text = buf_borrow_str(&comm);
+    return strncmp(text, name, len) == 0 && (text[len] == '\n' || text[len] == '\0');
+}
+
+pid_t usage_child(const char *root, pid_t parent, const char *name)
+{
+    CLEANUP(buf_fini) struct buf list = { 0 };
+    CLEANUP(str_freep)
+    char *dir = str_format("%s/proc/%d/task/%d", root, (int)parent, (int)parent);
+    if (!read_at(dir, "children", &list))
+        return 0;
+    char *end = NULL;
+    for (const char *at = buf_borrow_str(&list);; at = end) {
+        const long pid = strtol(at, &end, 10);
+        if (end == at)
+            return 0;
+        if (is_named(root, (pid_t)pid, name))
+            return (pid_t)pid;
+    }
+}
+
+struct usage usage_sum(const struct usage *a, const struct usage *b)
+{
+    const struct usage_raw *x = &a->raw, *y = &b->raw;
+    return (struct usage){
+        .percent = a->percent + b->percent,
+        .user_percent = a->user_percent + b->user_percent,
+        .system_percent = a->system_percent + b->system_percent,
+        .raw = { .at = x->at,
+                 .user_ns = x->user_ns + y->user_ns,
+                 .system_ns = x->system_ns + y->system_ns,
+                 .rss_bytes = x->rss_bytes + y->rss_bytes,
+                 .swap_bytes = x->swap_bytes + y->swap_bytes,
+                 .cache_bytes = x->cache_bytes + y->cache_bytes,
+                 .usage_bytes = x->usage_bytes + y->usage_bytes,
+                 .max_bytes = x->max_bytes + y->max_bytes,
+                 .kernel_bytes = x->kernel_bytes + y->kernel_bytes,
+                 .kernel_max_bytes = x->kernel_max_bytes + y->kernel_max_bytes,
+                 .throttled_periods = x->throttled_periods + y->throttled_periods,
+                 .throttled_ns = x->throttled_ns + y->throttled_ns,
+                 .has_cgroup_cpu = x->has_cgroup_cpu || y->has_cgroup_cpu,
+                 .has_cgroup_memory = x->has_cgroup_memory || y->has_cgroup_memory,
+                 .has_throttling = x->has_throttling || y->has_throttling,
+                 .has_max = x->has_max || y->has_max,
+                 .has_kernel = x->has_kernel || y->has_kernel,
+                 .has_kernel_max = x->has_kernel_max || y->has_kernel_max },
+    };
 }
 
 static double rate(int64_t before_ns, int64_t now_ns, double span_us)

@@ -10,12 +10,21 @@
 #include "common/base/err.h"
 #include "common/base/time.h"
 
+struct usage_place {    /* borrows; who is measured */
+    const char *v2;     /* its cgroup, absolute; "" none */
+    const char *memory; /* its v1 cgroups, of itself alone; "" none */
+    const char *cpu, *cpuacct;
+    pid_t pid; /* its main process */
+};
+
 struct usage_raw {
     struct mono at;
     int64_t user_ns, system_ns;
     int64_t rss_bytes, swap_bytes, cache_bytes, usage_bytes;
+    int64_t max_bytes, kernel_bytes, kernel_max_bytes;
     int64_t throttled_periods, throttled_ns;
     bool has_cgroup_cpu, has_cgroup_memory; /* false: summed over processes */
+    bool has_throttling, has_max, has_kernel, has_kernel_max;
 };
 
 struct usage {
@@ -23,11 +32,17 @@ struct usage {
     struct usage_raw raw;
 };
 
-/** Reads cgroup directory `cgroup` (absolute; "" for none) and, for what it does not count, the
- *  processes in it or else `pid` and its descendants. `root` is "" in production.
- *  Errors: NOT_FOUND no such process and no such cgroup; SYSTEM. */
-MUST_USE bool usage_read(const char *root, const char *cgroup, pid_t pid, struct usage_raw *out,
+/** Reads the cgroups of `place` and, for what they do not count, the processes in its v2 cgroup or
+ *  else its process and all descendants. `root` is "" in production. Errors: NOT_FOUND no such
+ *  process and no such cgroup; SYSTEM. */
+MUST_USE bool usage_read(const char *root, const struct usage_place *place, struct usage_raw *out,
                          struct err *err);
+
+/** The child of `parent` whose name is `name`, as the kernel has it (15 bytes); 0 none. */
+pid_t usage_child(const char *root, pid_t parent, const char *name);
+
+/** Both together; a value is measured when it is for one of them. */
+struct usage usage_sum(const struct usage *a, const struct usage *b);
 
 /** Rates between two readings; zero when they are not in order or lie less than 1 ms apart. */
 struct usage usage_rate(const struct usage_raw *before, const struct usage_raw *now);

@@ -394,7 +394,7 @@ static void refuses_outside(const struct config_table *t, const struct config_ro
 static void refuses_all(const struct config_table *t, const struct config_row *row)
 {
     const bool is_text = row->type == CONFIG_STRING || row->type == CONFIG_DURATION;
-    refuses(t, row, view_str("\xc3")); /* true */
+    refuses(t, row, row->type == CONFIG_BOOL ? view_str("\xa4true") : view_str("\xc3")); /* true */
     refuses(t, row,
             is_text || row->type == CONFIG_BLOCK ? view_str("\x07") : view_str("\x81\x01\x01"));
     if (row->type == CONFIG_STRING) {

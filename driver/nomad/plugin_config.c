@@ -86,6 +86,9 @@ void plugin_config_copy(const struct plugin_config *from, struct plugin_config *
         .log_collection = copy_of(from->log_collection),
         .log_max_files = from->log_max_files,
         .log_max_file_size = from->log_max_file_size,
+        .pids_limit = from->pids_limit,
+        .sidecar_memory_mb = from->sidecar_memory_mb,
+        .require_limits = from->require_limits,
     };
 }
 

@@ -15,6 +15,9 @@ struct plugin_config {
     int64_t shim_oom_score_adj;
     char *log_collection;                     /* nomad, shim */
     int64_t log_max_files, log_max_file_size; /* MB; with shim */
+    int64_t pids_limit;                       /* 0: none */
+    int64_t sidecar_memory_mb;                /* 0: none */
+    bool require_limits;
 };
 
 extern const struct config_table plugin_config_table;

@@ -26,6 +26,11 @@ struct task_config {
     struct {
         int64_t max_files, max_file_size; /* 0: the plugin's default */
     } logs;
+    int64_t pids_limit;        /* 0: the plugin's */
+    int64_t memory_swap_mb;    /* -1: not asked */
+    int64_t memory_swappiness; /* -1: not asked */
+    int64_t io_weight;         /* 0: not asked */
+    bool cpu_hard_limit;
 };
 
 extern const struct config_table task_config_table;

@@ -101,6 +101,7 @@ static bool resources_decode(const Nd__Resources *msg, struct task_resources *ou
     const Nd__LinuxResources *host = msg->linux_resources;
     if (!host)
         return true;
+    out->percent_ticks = host->percent_ticks;
     const struct view cpus = view_of_data(host->cpuset_cpus);
     if (!text_check("resources.cpuset_cpus", cpus, TASK_PATH_MAX, TEXT_OPTIONAL, err))
         return false;

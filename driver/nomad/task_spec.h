@@ -13,6 +13,7 @@
 
 struct task_resources {
     int64_t cpu_shares;               /* MHz */
+    double percent_ticks;             /* of the node's MHz, 0...1; 0: not told */
     int64_t memory_mb, memory_max_mb; /* max -1: no hard limit; 0: not given */
     char *cpuset_cpus;                /* or NULL */
     char *cpuset_cgroup;              /* directory prepared by the agent, or NULL */

@@ -64,7 +64,7 @@ static void fake_deliver(void *arg)
     const struct err *err = post->err.kind == ERR_NONE ? NULL : &post->err;
     struct task_handle handle = { view_of(state, sizeof(state) - 1) };
     struct task_result result = { .exit_code = 7 };
-    struct usage usage = { .percent = 150, .raw = { .rss_bytes = 1 << 20 } };
+    struct task_usage usage = { .total = { .percent = 150, .raw = { .rss_bytes = 1 << 20 } } };
     switch (post->what) {
     case POST_DONE:
         post->fn.done(post->arg, err);

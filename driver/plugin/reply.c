@@ -8,6 +8,7 @@
 #include "driver/proto/plugin.pb-c.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #define NS_PER_S INT64_C(1000000000)
 /* The agent's way to say "never": year 1 in its own calendar. */
@@ -197,46 +198,106 @@ void reply_put_status(struct buf *out, const struct task_status *status)
 
 static uint64_t counter(int64_t value) { return value > 0 ? (uint64_t)value : 0; }
 
-void reply_put_usage(struct buf *out, const char *task_id, const struct usage *usage,
+/* A part's message and what it points to. */
+struct usage_wire {
+    Nd__CPUUsage cpu;
+    Nd__MemoryUsage memory;
+    Nd__TaskResourceUsage both;
+    Nd__CPUUsage__Fields cpu_fields[6];
+    Nd__MemoryUsage__Fields memory_fields[7];
+    char key[16];
+    Nd__UsageEntry entry;
+};
+
+static void put_cpu(struct usage_wire *wire, const struct usage *usage, int64_t core_mhz)
+{
+    Nd__CPUUsage *cpu = &wire->cpu;
+    size_t count = 0;
+    nd__cpuusage__init(cpu);
+    cpu->percent = usage->percent;
+    cpu->user_mode = usage->user_percent;
+    cpu->system_mode = usage->system_percent;
+    cpu->total_ticks = usage->percent / 100 * (double)core_mhz;
+    cpu->throttled_periods = counter(usage->raw.throttled_periods);
+    cpu->throttled_time = counter(usage->raw.throttled_ns);
+    wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__SYSTEM_MODE;
+    wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__USER_MODE;
+    wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__PERCENT;
+    if (core_mhz > 0)
+        wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__TOTAL_TICKS;
+    if (usage->raw.has_throttling) {
+        wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__THROTTLED_PERIODS;
+        wire->cpu_fields[count++] = ND__CPUUSAGE__FIELDS__THROTTLED_TIME;
+    }
+    cpu->measured_fields = wire->cpu_fields;
+    cpu->n_measured_fields = count;
+}
+
+static void put_memory(struct usage_wire *wire, const struct usage_raw *raw)
+{
+    Nd__MemoryUsage *memory = &wire->memory;
+    nd__memory_usage__init(memory);
+    const struct {
+        bool is_measured;
+        Nd__MemoryUsage__Fields field;
+        uint64_t *to;
+        int64_t value;
+    } rows[] = {
+        { true, ND__MEMORY_USAGE__FIELDS__RSS, &memory->rss, raw->rss_bytes },
+        { raw->has_cgroup_memory, ND__MEMORY_USAGE__FIELDS__SWAP, &memory->swap, raw->swap_bytes },
+        { raw->has_cgroup_memory, ND__MEMORY_USAGE__FIELDS__CACHE, &memory->cache,
+          raw->cache_bytes },
+        { raw->has_cgroup_memory, ND__MEMORY_USAGE__FIELDS__USAGE, &memory->usage,
+          raw->usage_bytes },
+        { raw->has_max, ND__MEMORY_USAGE__FIELDS__MAX_USAGE, &memory->max_usage, raw->max_bytes },
+        { raw->has_kernel, ND__MEMORY_USAGE__FIELDS__KERNEL_USAGE, &memory->kernel_usage,
+          raw->kernel_bytes },
+        { raw->has_kernel_max, ND__MEMORY_USAGE__FIELDS__KERNEL_MAX_USAGE,
+          &memory->kernel_max_usage, raw->kernel_max_bytes },
+    };
+    memory->measured_fields = wire->memory_fields;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].is_measured) {
+            *rows[i].to = counter(rows[i].value);
+            wire->memory_fields[memory->n_measured_fields++] = rows[i].field;
+        }
+}
+
+static void put_usage(struct usage_wire *wire, const struct usage *usage, pid_t pid,
+                      int64_t core_mhz)
+{
+    put_cpu(wire, usage, core_mhz);
+    put_memory(wire, &usage->raw);
+    nd__task_resource_usage__init(&wire->both);
+    wire->both.cpu = &wire->cpu;
+    wire->both.memory = &wire->memory;
+    nd__usage_entry__init(&wire->entry);
+    (void)snprintf(wire->key, sizeof(wire->key), "%d", (int)pid);
+    wire->entry.key = data_of(view_str(wire->key));
+    wire->entry.value = &wire->both;
+}
+
+void reply_put_usage(struct buf *out, const char *task_id, const struct task_usage *usage,
                      struct wall at, int64_t core_mhz)
 {
-    const struct usage_raw *raw = &usage->raw;
-    /* Throttling, cache and the kernel's own sum are known only where a cgroup counts: first the
-     * fields that every task has. */
-    Nd__CPUUsage__Fields cpu_fields[] = { ND__CPUUSAGE__FIELDS__SYSTEM_MODE,
-                                          ND__CPUUSAGE__FIELDS__USER_MODE,
-                                          ND__CPUUSAGE__FIELDS__PERCENT,
-                                          ND__CPUUSAGE__FIELDS__THROTTLED_PERIODS,
-                                          ND__CPUUSAGE__FIELDS__THROTTLED_TIME };
-    Nd__MemoryUsage__Fields memory_fields[] = { ND__MEMORY_USAGE__FIELDS__RSS,
-                                                ND__MEMORY_USAGE__FIELDS__SWAP,
-                                                ND__MEMORY_USAGE__FIELDS__CACHE,
-                                                ND__MEMORY_USAGE__FIELDS__USAGE };
-    Nd__CPUUsage cpu = ND__CPUUSAGE__INIT;
-    cpu.percent = usage->percent;
-    cpu.user_mode = usage->user_percent;
-    cpu.system_mode = usage->system_percent;
-    cpu.total_ticks = usage->percent / 100 * (double)core_mhz;
-    cpu.throttled_periods = counter(raw->throttled_periods);
-    cpu.throttled_time = counter(raw->throttled_ns);
-    cpu.measured_fields = cpu_fields;
-    cpu.n_measured_fields = raw->has_cgroup_cpu ? COUNT(cpu_fields) : 3;
-    Nd__MemoryUsage memory = ND__MEMORY_USAGE__INIT;
-    memory.rss = counter(raw->rss_bytes);
-    memory.swap = counter(raw->swap_bytes);
-    memory.cache = counter(raw->cache_bytes);
-    memory.usage = counter(raw->usage_bytes);
-    memory.measured_fields = memory_fields;
-    memory.n_measured_fields = raw->has_cgroup_memory ? COUNT(memory_fields) : 2;
-    Nd__TaskResourceUsage sum = ND__TASK_RESOURCE_USAGE__INIT;
-    sum.cpu = &cpu;
-    sum.memory = &memory;
+    struct usage_wire total, agent, sidecar;
+    Nd__UsageEntry *parts[2];
+    size_t part_count = 0;
+    put_usage(&total, &usage->total, 0, core_mhz);
+    put_usage(&agent, &usage->agent, usage->agent_pid, core_mhz);
+    put_usage(&sidecar, &usage->sidecar, usage->sidecar_pid, core_mhz);
+    if (usage->agent_pid != 0)
+        parts[part_count++] = &agent.entry;
+    if (usage->sidecar_pid != 0)
+        parts[part_count++] = &sidecar.entry;
     CLEANUP(str_freep) char *id = clean(task_id);
     Nd__Timestamp timestamp = timestamp_of(at);
     Nd__TaskStats stats = ND__TASK_STATS__INIT;
     stats.id = id;
     stats.timestamp = &timestamp;
-    stats.agg_resource_usage = &sum;
+    stats.agg_resource_usage = &total.both;
+    stats.resource_usage_by_pid = parts;
+    stats.n_resource_usage_by_pid = part_count;
     Nd__TaskStatsResponse message = ND__TASK_STATS_RESPONSE__INIT;
     message.stats = &stats;
     pack(out, &message);

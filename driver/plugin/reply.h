@@ -29,8 +29,8 @@ void reply_put_started(struct buf *out, struct view config, const struct task_ha
 void reply_put_result(struct buf *out, const struct task_result *result);
 /** InspectTaskResponse. */
 void reply_put_status(struct buf *out, const struct task_status *status);
-/** TaskStatsResponse; `core_mhz` turns percent into ticks. */
-void reply_put_usage(struct buf *out, const char *task_id, const struct usage *usage,
+/** TaskStatsResponse: the sum, and the parts by process id; `core_mhz` turns percent into ticks. */
+void reply_put_usage(struct buf *out, const char *task_id, const struct task_usage *usage,
                      struct wall at, int64_t core_mhz);
 /** DriverTaskEvent. */
 void reply_put_event(struct buf *out, const struct task_event *event);

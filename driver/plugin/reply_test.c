@@ -31,25 +31,51 @@ Test(reply, always_has_a_result)
 
 Test(reply, measures_what_the_kernel_counts_and_no_more)
 {
-    struct usage usage = { .percent = 50, .user_percent = 30, .system_percent = 20 };
-    usage.raw.rss_bytes = 4096;
-    usage.raw.swap_bytes = -1;
+    struct task_usage usage = { .total = {
+                                    .percent = 50, .user_percent = 30, .system_percent = 20 } };
+    struct usage_raw *raw = &usage.total.raw;
+    raw->rss_bytes = 4096;
+    raw->swap_bytes = -1;
+    raw->max_bytes = 77;
     reply_put_usage(&out, "id", &usage, (struct wall){ 1 }, 2000);
     Nd__TaskStatsResponse *got = nd__task_stats_response__unpack(NULL, out.len, out.data);
     Nd__TaskResourceUsage *sum = got->stats->agg_resource_usage;
     cr_assert_not_null(got->stats->timestamp);
     cr_assert_eq(sum->cpu->total_ticks, 1000);
-    cr_assert_eq(sum->cpu->n_measured_fields, 3);
-    cr_assert_eq(sum->memory->n_measured_fields, 2);
+    cr_assert_eq(sum->cpu->n_measured_fields, 4);
+    cr_assert_eq(sum->memory->n_measured_fields, 1);
     cr_assert_eq(sum->memory->rss, 4096);
     cr_assert_eq(sum->memory->swap, 0);
+    cr_assert_eq(sum->memory->max_usage, 0, "not measured, not told");
+    cr_assert_eq(got->stats->n_resource_usage_by_pid, 0);
     nd__task_stats_response__free_unpacked(got, NULL);
     buf_fini(&out);
-    usage.raw.has_cgroup_cpu = usage.raw.has_cgroup_memory = true;
+    raw->has_cgroup_memory = raw->has_throttling = raw->has_max = true;
     reply_put_usage(&out, "id", &usage, (struct wall){ 1 }, 0);
     got = nd__task_stats_response__unpack(NULL, out.len, out.data);
     cr_assert_eq(got->stats->agg_resource_usage->cpu->n_measured_fields, 5);
-    cr_assert_eq(got->stats->agg_resource_usage->memory->n_measured_fields, 4);
+    cr_assert_eq(got->stats->agg_resource_usage->memory->n_measured_fields, 5);
+    cr_assert_eq(got->stats->agg_resource_usage->memory->max_usage, 77);
+    nd__task_stats_response__free_unpacked(got, NULL);
+}
+
+Test(reply, tells_the_parts_by_process_id)
+{
+    struct task_usage usage = { .agent_pid = 12, .sidecar_pid = 345 };
+    usage.agent.raw.rss_bytes = 1000;
+    usage.sidecar.raw.rss_bytes = 200;
+    usage.total.raw.rss_bytes = 1200;
+    reply_put_usage(&out, "id", &usage, (struct wall){ 1 }, 2000);
+    Nd__TaskStatsResponse *got = nd__task_stats_response__unpack(NULL, out.len, out.data);
+    cr_assert_eq(got->stats->n_resource_usage_by_pid, 2);
+    const Nd__UsageEntry *first = got->stats->resource_usage_by_pid[0];
+    const Nd__UsageEntry *second = got->stats->resource_usage_by_pid[1];
+    cr_expect(view_is_equal(view_of(first->key.data, first->key.len), view_str("12")));
+    cr_expect(view_is_equal(view_of(second->key.data, second->key.len), view_str("345")));
+    cr_expect_eq(first->value->memory->rss, 1000);
+    cr_expect_eq(second->value->memory->rss, 200);
+    cr_expect_eq(got->stats->agg_resource_usage->memory->rss, 1200);
+    cr_expect_not_null(second->value->cpu);
     nd__task_stats_response__free_unpacked(got, NULL);
 }
 

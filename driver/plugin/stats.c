@@ -38,7 +38,7 @@ static bool is_known(struct tasks *tasks, const char *task_id, struct err *err)
     return tasks_inspect(tasks, task_id, &status, err);
 }
 
-static void on_usage(void *arg, const struct usage *usage, const struct err *err)
+static void on_usage(void *arg, const struct task_usage *usage, const struct err *err)
 {
     struct stats *stats = arg;
     stats->is_sampling = false;

@@ -14,6 +14,7 @@
 #include "common/cgroup/cgroup.h"
 #include "common/shimwire/spec.h"
 #include "driver/isolation/plan.h"
+#include "driver/limits/apply.h"
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
 #include "driver/task/ledger.h"
@@ -109,8 +110,8 @@ static void fill_logs(const struct birth_in *in, struct shim_spec *spec)
                                                           : node->log_max_file_size);
 }
 
-static bool spec_seal(const struct birth_in *in, const struct launch *launch, struct fd *out,
-                      struct err *err)
+static bool spec_seal(const struct birth_in *in, const struct launch *launch,
+                      const struct limits_applied *limits, struct fd *out, struct err *err)
 {
     static const char *const sidecar_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
     const char *const sidecar_argv[] = { in->plan->sidecar, "attach", NULL };
@@ -140,6 +141,10 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch, st
     spec.socket_path = in->paths->socket;
     spec.api_path = in->plan->sidecar ? in->paths->api : "";
     spec.cgroup_dir = launch->cgroup_dir;
+    spec.memory_dir = limits->memory_dir ? limits->memory_dir : "";
+    spec.cores = limits->affinity ? limits->affinity : "";
+    spec.agent_enters = (const char *const *)limits->agent;
+    spec.sidecar_enters = (const char *const *)limits->sidecar;
     spec.isolation = view_of(isolation_bytes, sizeof(isolation_bytes));
     spec.stop_signal = SIGTERM;
     spec.stop_timeout_ms = STOP_TIMEOUT_MS;
@@ -215,6 +220,22 @@ static bool cgroup_make(const struct birth_in *in, struct launch *launch, struct
     return true;
 }
 
+static bool limits_make(const struct birth_in *in, const struct launch *launch,
+                        struct limits_applied *out, struct err *err)
+{
+    const char *cpuset = in->spec->resources.cpuset_cgroup;
+    CLEANUP(str_freep) char *nomad = limits_nomad_parent(in->paths->layout, cpuset);
+    const struct limits_site site = { .place = { .layout = in->paths->layout,
+                                                 .agent_v2 = launch->cgroup_dir,
+                                                 .nomad = nomad,
+                                                 .alloc_id = launch->alloc_id,
+                                                 .task_name = launch->task_name,
+                                                 .key = in->paths->key },
+                                      .cpuset = cpuset ? cpuset : "",
+                                      .has_sidecar = in->plan->sidecar != NULL };
+    return limits_apply(&site, &in->plan->limits, out, err);
+}
+
 static bool shim_spawn(const struct birth_in *in, const struct fd *spec, const struct fd *config,
                        struct birth_out *out, struct err *err)
 {
@@ -258,13 +279,16 @@ bool birth(const struct birth_in *in, struct birth_out *out, struct err *err)
 {
     CLEANUP(fd_closep) struct fd spec = FD_NONE;
     CLEANUP(fd_closep) struct fd config = FD_NONE;
+    CLEANUP(limits_applied_fini) struct limits_applied limits = { 0 };
     *out = (struct birth_out){ .shim = PROC_NONE, .control = FD_NONE };
     if (in->plan->sidecar &&
         !state_dir_make(in->spec->alloc_dir, in->plan->state_path, &in->plan->user, err))
         return false;
     if (!launch_fill(in, &out->launch, err) || !cgroup_make(in, &out->launch, err) ||
-        !spec_seal(in, &out->launch, &spec, err))
+        !limits_make(in, &out->launch, &limits, err) ||
+        !spec_seal(in, &out->launch, &limits, &spec, err))
         return false;
+    out->unlimited = STEAL(limits.missing);
     if (in->plan->sidecar &&
         !fd_sealed("agent.hcl", in->plan->agent_hcl.data, in->plan->agent_hcl.len, &config, err))
         return false;

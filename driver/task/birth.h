@@ -27,12 +27,14 @@ struct birth_out {        /* owns */
     struct launch launch; /* also set on failure: what to undo */
     struct proc shim;     /* our child: to be reaped */
     struct fd control;    /* connected to it */
+    char *unlimited;      /* limits that are not enforced here, for people; NULL all are */
 };
 
 /** True when the shim of this task writes its log files. */
 bool birth_has_own_logs(const struct plugin_config *config, const struct task_spec *spec);
 
-/** Makes the cgroup, publishes the record and spawns. On failure `out` holds no process, and
- *  `out->launch.cgroup_dir` what remains to be removed. Errors: INVALID the spec is too large;
- *  NOT_FOUND, DENIED the shim; SYSTEM, UNAVAILABLE no memory, descriptors or space. */
+/** Makes the cgroups with their limits, publishes the record and spawns. On failure `out` holds no
+ * process, and `out->launch.cgroup_dir` what remains to be removed. Errors: INVALID the spec is too
+ * large, or a limit cannot be had, naming its key; NOT_FOUND, DENIED the shim; SYSTEM, UNAVAILABLE
+ * no memory, descriptors or space. */
 MUST_USE bool birth(const struct birth_in *in, struct birth_out *out, struct err *err);

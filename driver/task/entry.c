@@ -43,6 +43,7 @@ bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const 
                          err))
         return false;
     struct task *task = mem_new(struct task);
+    paths.layout = &tasks->layout;
     *task = (struct task){ .magic = TASK_MAGIC,
                            .tasks = tasks,
                            .id = str_copy(id),
@@ -92,6 +93,7 @@ void entry_job_free(struct task *task)
     fd_closep(&job->stderr_fd);
     fd_closep(&job->born.control);
     proc_fini(&job->born.shim);
+    free(job->born.unlimited);
     ledger_entry_fini(&job->found);
     task_plan_fini(&job->plan);
     free(job);

@@ -87,12 +87,13 @@ struct task {
 
     bool has_result;
     struct task_result result;
-    struct usage_raw last_usage; /* at.ns 0: none */
+    struct usage_raw last_usage[2]; /* agent, sidecar; at.ns 0: none */
 };
 
 struct tasks {
     struct loop *loop;
     struct plugin_config config;
+    struct cgroup_layout layout; /* of this machine, as the process began */
     char boot_id[PROC_BOOT_ID_BYTES];
     task_event_fn *on_event;
     void *event_arg;

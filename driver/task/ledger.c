@@ -14,6 +14,7 @@
 #include "common/base/own.h"
 #include "common/base/time.h"
 #include "common/cgroup/cgroup.h"
+#include "driver/limits/dirs.h"
 #include "driver/task/result.h"
 
 #define REMOVE_WAIT_MS 2000
@@ -130,6 +131,31 @@ static bool cgroup_remove_wait(const char *dir, struct err *err)
     }
 }
 
+/* By key and mounts alone: what is ours in v1, and the sidecar's beside the agent's. */
+static struct limits_place place_of(const struct task_paths *paths, const char *cgroup_dir)
+{
+    return (struct limits_place){ .layout = paths->layout,
+                                  .agent_v2 = cgroup_dir,
+                                  .nomad = "",
+                                  .alloc_id = "",
+                                  .task_name = "",
+                                  .key = paths->key };
+}
+
+static bool groups_empty(const struct task_paths *paths, const char *cgroup_dir, struct err *err)
+{
+    const struct limits_place place = place_of(paths, cgroup_dir);
+    return cgroup_empty(cgroup_dir, err) &&
+           (!paths->layout || limits_dirs_empty(&place, LEDGER_EMPTY_WAIT_MS, err));
+}
+
+static bool groups_remove(const struct task_paths *paths, const char *cgroup_dir, struct err *err)
+{
+    const struct limits_place place = place_of(paths, cgroup_dir);
+    return cgroup_remove_wait(cgroup_dir, err) &&
+           (!paths->layout || limits_dirs_remove(&place, err));
+}
+
 static bool unlink_all(const struct task_paths *paths, bool with_records, struct err *err)
 {
     const char *const files[] = { paths->socket, paths->api, with_records ? paths->launch : NULL,
@@ -145,7 +171,8 @@ static bool clear_dead(const struct task_paths *paths, const struct launch *laun
                        const struct ledger_ask *ask, struct err *err)
 {
     if (launch && strcmp(launch->boot_id, ask->boot_id) == 0) {
-        if (!cgroup_empty(launch->cgroup_dir, err) || !cgroup_remove_wait(launch->cgroup_dir, err))
+        if (!groups_empty(paths, launch->cgroup_dir, err) ||
+            !groups_remove(paths, launch->cgroup_dir, err))
             return err_wrap(err, "clear launch \"%s\"", launch->task_id);
     }
     return unlink_all(paths, true, err);
@@ -225,7 +252,7 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
     if (exit_read(paths, out->launch.nonce, &out->record)) /* written after the first look */
         return true;
     out->found = LEDGER_LOST;
-    return cgroup_empty(out->launch.cgroup_dir, err);
+    return groups_empty(paths, out->launch.cgroup_dir, err);
 }
 
 /* Written in place and not by file_publish: under our lock nobody reads it but to learn that the
@@ -267,8 +294,8 @@ bool ledger_remove(const struct task_paths *paths, const char *cgroup_dir, int l
     if (!fd_is_open(lock) && !is_absent)
         return err_set(err, ERR_UNAVAILABLE, "remove \"%s\": its shim lives on", paths->dir);
     struct err cgroup_err = { 0 };
-    const bool is_clean = cgroup_empty(cgroup_dir, &cgroup_err) &&
-                          cgroup_remove_wait(cgroup_dir, &cgroup_err);
+    const bool is_clean = groups_empty(paths, cgroup_dir, &cgroup_err) &&
+                          groups_remove(paths, cgroup_dir, &cgroup_err);
     if (!is_clean) { /* the launch record stays, so that the next sweep knows what to remove */
         (void)unlink_all(paths, false, err);
         *err = cgroup_err;
@@ -299,7 +326,7 @@ static bool sweep_entry(const struct task_paths *paths, const char *boot_id, str
     const char *cgroup = is_same_boot ? launch.cgroup_dir : "";
     if (!is_worth_keeping(&launch, has_record, boot_id))
         return ledger_remove(paths, cgroup, lock.raw, err);
-    return cgroup_empty(cgroup, err) && cgroup_remove_wait(cgroup, err);
+    return groups_empty(paths, cgroup, err) && groups_remove(paths, cgroup, err);
 }
 
 /* Nobody but us (and root) may put anything there: an operator may have named a directory in /tmp,
@@ -320,6 +347,8 @@ bool ledger_sweep(const char *state_dir, const char *run_dir, const char *boot_i
                   unsigned *out_stuck, struct err *err)
 {
     char *tasks = str_format("%s/tasks", state_dir);
+    struct cgroup_layout layout;
+    cgroup_layout_read("", &layout);
     *out_stuck = 0;
     bool ok = dir_make(tasks, 0700, err) && dir_make(run_dir, 0711, err) &&
               check_private(state_dir, err) && check_private(tasks, err) &&
@@ -336,6 +365,7 @@ bool ledger_sweep(const char *state_dir, const char *run_dir, const char *boot_i
             ok = false;
             break;
         }
+        paths.layout = &layout;
         *out_stuck += !sweep_entry(&paths, boot_id, &inner);
         task_paths_fini(&paths);
     }

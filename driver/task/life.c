@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -290,6 +291,14 @@ static void do_yield(struct task *task)
     tell(task, &(struct shim_msg){ .type = SHIM_STOP, .stop = { .timeout_ms = YIELD_STOP_MS } });
 }
 
+static void say_unlimited(struct task *task, const char *limits)
+{
+    char text[160];
+    (void)snprintf(text, sizeof(text),
+                   "not enforced on this node, which lacks the cgroup controller: %s", limits);
+    entry_event(task, text);
+}
+
 static void do_watch(struct task *task)
 {
     const struct shimlink_events events = { on_message, on_closed, task };
@@ -297,6 +306,8 @@ static void do_watch(struct task *task)
     struct err err = { 0 };
     late_arm(task, START_WAIT_MS);
     take_launch(task, &born->launch);
+    if (born->unlimited)
+        say_unlimited(task, born->unlimited);
     /* Our child, not reaped yet: the number cannot be anybody else's. */
     if (!proc_identify(born->shim.pid, &task->shim, &err))
         LOG(LOG_WARN, "new shim cannot be identified", F(task, task->id), F(error, &err));

@@ -152,7 +152,7 @@ Test(life, recovers_a_live_task_as_it_was)
     struct reply usage = { .rig = &rig };
     tasks_usage(rig.tasks, ID, on_usage, &usage);
     rig_until(&rig, &usage.is_done);
-    cr_assert(usage.is_ok && usage.usage.raw.rss_bytes > 0);
+    cr_assert(usage.is_ok && usage.usage.total.raw.rss_bytes > 0);
     cr_assert(tasks_signal(rig.tasks, ID, "SIGHUP", &err), "%s", err.msg);
     cr_assert_eq(rig_wait(&rig, ID).result.exit_code, 9);
 }

@@ -43,7 +43,7 @@ struct reply {
     unsigned count;
     struct err err;
     struct task_result result;
-    struct usage usage;
+    struct task_usage usage;
 };
 
 static inline void rig_on_event(void *arg, const struct task_event *event)
@@ -83,7 +83,7 @@ static inline void on_result(void *arg, const struct task_result *result, const 
     reply_end(reply, err);
 }
 
-static inline void on_usage(void *arg, const struct usage *usage, const struct err *err)
+static inline void on_usage(void *arg, const struct task_usage *usage, const struct err *err)
 {
     struct reply *reply = arg;
     if (usage)

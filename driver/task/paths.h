@@ -1,8 +1,9 @@
-/* paths.h - where a task's records and sockets are on the node.
+/* paths.h - where a task's records and sockets are on the node, and below what its cgroups.
  *
  * From the plugin's directories and the task's key. Pure. */
 #pragma once
 #include "common/base/err.h"
+#include "common/cgroup/layout.h"
 #include "common/shimwire/taskkey.h"
 
 #define SOCKET_PATH_MAX 107 /* sun_path without its NUL */
@@ -12,6 +13,7 @@ struct task_paths { /* owns; zeroed is empty */
     char *dir; /* <state_dir>/tasks/<key> */
     char *launch, *lock, *exit_record;
     char *socket, *api;
+    const struct cgroup_layout *layout; /* borrowed; set by the owner; NULL no limits */
 };
 
 /** The paths of a task. Errors: INVALID a socket path would be too long, naming the plugin's key.

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
@@ -95,6 +96,8 @@ static bool plan_fill(const struct task_spec *spec, const struct plugin_config *
         !task_dir_find(spec, &out->task_dir, err) || !user_find(ETC, spec->user, &out->user, err) ||
         !command_find(spec, &out->user, &out->command, err) ||
         !helper_find(config->shim, "agent-shim", LIBEXEC, &out->shim, err))
+        return false;
+    if (!limits_want_make(spec, config, sysconf(_SC_NPROCESSORS_ONLN), &out->limits, err))
         return false;
     out->cgroup_dir = choose_cgroup(spec, config, paths->key);
     return !spec->config.has_state || plan_sidecar(spec, config, paths, out, err);

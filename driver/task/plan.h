@@ -3,6 +3,7 @@
  * Made before anything is touched, so that a wrong job costs nothing. Blocking: on workers only. */
 #pragma once
 #include "common/base/buf.h"
+#include "driver/limits/want.h"
 #include "driver/task/paths.h"
 #include "driver/task/resolve.h"
 
@@ -13,15 +14,16 @@ struct task_plan { /* owns; zeroed is empty */
     struct user_ids user;
     char *command, *task_dir;
     char *shim;
-    char *sidecar;        /* NULL: the job has no state, the agent runs without one */
-    char *state_path;     /* with a sidecar */
-    char *agent_name;     /* with a sidecar */
-    struct buf agent_hcl; /* with a sidecar: its configuration */
-    char *cgroup_dir;     /* where the agent will be born; not made yet; "" none */
+    char *sidecar;             /* NULL: the job has no state, the agent runs without one */
+    char *state_path;          /* with a sidecar */
+    char *agent_name;          /* with a sidecar */
+    struct buf agent_hcl;      /* with a sidecar: its configuration */
+    char *cgroup_dir;          /* where the agent will be born; not made yet; "" none */
+    struct limits_want limits; /* borrows from the job's spec */
 };
 
 /** Errors: those of resolve.h, each naming the key; INVALID what this driver cannot give (mounts,
- *  devices, a network namespace) or a state without any store. */
+ *  devices, a network namespace), a state without any store, a limit above the node's. */
 MUST_USE bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
                              const struct task_paths *paths, struct task_plan *out,
                              struct err *err);

@@ -39,6 +39,7 @@ static inline struct task_spec *rig_spec(const struct rig *rig, const char *id, 
     spec->namespace_name = str_copy("default");
     spec->node_name = str_copy("node");
     spec->node_id = str_copy("node-id");
+    spec->config.memory_swap_mb = spec->config.memory_swappiness = -1; /* not asked */
     spec->config.command = str_copy("/bin/sh");
     str_list_add(&spec->config.args, view_str("-c"));
     str_list_add(&spec->config.args, view_str(script));

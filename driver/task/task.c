@@ -10,11 +10,14 @@
 #include "common/loop/loop.h"
 #include "common/shimlink/shimlink.h"
 #include "common/shimwire/msg.h"
+#include "driver/limits/dirs.h"
 #include "driver/nomad/driver_state.h"
 #include "driver/task/entry.h"
 #include "driver/task/life.h"
 #include "driver/task/reaper.h"
 #include "driver/task/signals.h"
+
+#define SIDECAR_NAME "agent-sidecar" /* of the process */
 
 static bool no_such_task(const char *id, struct err *err)
 {
@@ -30,6 +33,7 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     tasks->on_event = on_event;
     tasks->event_arg = arg;
     plugin_config_copy(config, &tasks->config);
+    cgroup_layout_read("", &tasks->layout);
     if (!proc_boot_id(tasks->boot_id, &err))
         LOG(LOG_ERROR, "boot id cannot be read", F(error, &err)); /* no launch will match it */
     return tasks;
@@ -368,23 +372,59 @@ bool tasks_inspect(struct tasks *tasks, const char *task_id, struct task_status 
 /* One sample under way; knows its task by id, because the task may be gone when it is done. */
 struct sample {
     struct tasks *tasks;
-    char *id, *cgroup;
-    pid_t pid;
-    struct usage_raw raw;
+    char *id, *alloc_id, *name, *cgroup;
+    char key[TASK_KEY_BYTES];
+    pid_t pid[2], shim; /* by LIMITS_AGENT, LIMITS_SIDECAR; 0: there is none */
+    struct usage_raw raw[2];
     bool ok;
     struct err err;
     task_usage_fn *on_usage;
     void *arg;
 };
 
+/* The process's v1 cgroup, where it is in one of its own. */
+static const char *own_v1(const struct sample *s, enum limits_who who,
+                          enum cgroup_controller controller, char out[CGROUP_PATH_MAX])
+{
+    const struct limits_place place = { .layout = &s->tasks->layout,
+                                        .agent_v2 = s->cgroup,
+                                        .nomad = "",
+                                        .alloc_id = s->alloc_id,
+                                        .task_name = s->name,
+                                        .key = s->key };
+    cgroup_layout_find(place.layout, s->pid[who], controller, out);
+    return limits_is_own(&place, who, out) ? out : "";
+}
+
+static bool sample_part(struct sample *s, enum limits_who who, const char *v2)
+{
+    char memory[CGROUP_PATH_MAX], cpu[CGROUP_PATH_MAX], cpuacct[CGROUP_PATH_MAX];
+    const struct usage_place place = { .v2 = v2,
+                                       .memory = own_v1(s, who, CGROUP_MEMORY, memory),
+                                       .cpu = own_v1(s, who, CGROUP_CPU, cpu),
+                                       .cpuacct = own_v1(s, who, CGROUP_CPUACCT, cpuacct),
+                                       .pid = s->pid[who] };
+    return usage_read("", &place, &s->raw[who], &s->err);
+}
+
 static void sample_job(void *arg)
 {
     struct sample *s = arg;
-    s->ok = true;
-    if (s->pid == 0)
-        s->raw = (struct usage_raw){ .at = mono_now() };
-    else
-        s->ok = usage_read("", s->cgroup, s->pid, &s->raw, &s->err);
+    CLEANUP(str_freep) char *beside = limits_sidecar_v2(s->cgroup);
+    s->ok = s->pid[LIMITS_AGENT] == 0 || sample_part(s, LIMITS_AGENT, s->cgroup);
+    s->pid[LIMITS_SIDECAR] = s->shim ? usage_child("", s->shim, SIDECAR_NAME) : 0;
+    if (s->pid[LIMITS_SIDECAR] && !sample_part(s, LIMITS_SIDECAR, beside))
+        s->pid[LIMITS_SIDECAR] = 0; /* it has ended meanwhile */
+}
+
+static struct usage rate_of(struct task *task, const struct sample *s, enum limits_who who)
+{
+    struct usage_raw *last = &task->last_usage[who];
+    if (s->pid[who] == 0)
+        return (struct usage){ 0 };
+    const struct usage got = usage_rate(last->at.ns ? last : &s->raw[who], &s->raw[who]);
+    *last = s->raw[who];
+    return got;
 }
 
 static void sample_done(void *arg)
@@ -396,13 +436,17 @@ static void sample_done(void *arg)
     if (!s->ok) {
         s->on_usage(s->arg, NULL, &s->err);
     } else {
-        const struct usage_raw *before = task->last_usage.at.ns ? &task->last_usage : &s->raw;
-        const struct usage usage = usage_rate(before, &s->raw);
-        task->last_usage = s->raw;
+        struct task_usage usage = { .agent = rate_of(task, s, LIMITS_AGENT),
+                                    .sidecar = rate_of(task, s, LIMITS_SIDECAR),
+                                    .agent_pid = s->pid[LIMITS_AGENT],
+                                    .sidecar_pid = s->pid[LIMITS_SIDECAR] };
+        usage.total = usage_sum(&usage.agent, &usage.sidecar);
         s->on_usage(s->arg, &usage, NULL);
     }
     job_counted(s->tasks);
     free(s->id);
+    free(s->alloc_id);
+    free(s->name);
     free(s->cgroup);
     free(s);
 }
@@ -413,10 +457,16 @@ void tasks_usage(struct tasks *tasks, const char *task_id, task_usage_fn *on_usa
     struct sample *s = mem_new(struct sample);
     *s = (struct sample){ .tasks = tasks,
                           .id = str_copy(task_id),
+                          .alloc_id = str_copy(task ? task->alloc_id : ""),
+                          .name = str_copy(task ? task->name : ""),
                           .cgroup = str_copy(task ? task->cgroup_dir : ""),
-                          .pid = task ? task->agent_pid : 0,
                           .on_usage = on_usage,
                           .arg = arg };
+    if (task) {
+        memcpy(s->key, task->paths.key, sizeof(s->key));
+        s->pid[LIMITS_AGENT] = task->agent_pid;
+        s->shim = task->state == TASK_LIVE ? task->shim.pid : 0;
+    }
     tasks->jobs++;
     loop_work(tasks->loop, sample_job, sample_done, s);
 }

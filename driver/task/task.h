@@ -47,7 +47,11 @@ struct task_status { /* for InspectTask; strings lent until the next call on the
 typedef void task_started_fn(void *arg, const struct task_handle *handle, const struct err *err);
 typedef void task_done_fn(void *arg, const struct err *err); /* err NULL: done */
 typedef void task_result_fn(void *arg, const struct task_result *result, const struct err *err);
-typedef void task_usage_fn(void *arg, const struct usage *usage, const struct err *err);
+struct task_usage { /* of the whole task, and of its parts */
+    struct usage total, agent, sidecar;
+    pid_t agent_pid, sidecar_pid; /* 0: there is no such part now */
+};
+typedef void task_usage_fn(void *arg, const struct task_usage *usage, const struct err *err);
 
 /** An empty table. Touches nothing outside the process. `config` is copied; `on_event` gets the
  *  events of all tasks, between calls. */

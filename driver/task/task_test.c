@@ -331,8 +331,8 @@ Test(task, measures_what_the_task_uses)
     rig_run_ms(&rig, 1000);
     tasks_usage(rig.tasks, ID, on_usage, &second);
     rig_until(&rig, &second.is_done);
-    cr_assert_gt(second.usage.percent, 1.0);
-    cr_assert_gt(second.usage.raw.rss_bytes, 0);
+    cr_assert_gt(second.usage.total.percent, 1.0);
+    cr_assert_gt(second.usage.total.raw.rss_bytes, 0);
     cr_assert(rig_destroy(&rig, ID, true).is_ok);
     tasks_usage(rig.tasks, ID, on_usage, &gone);
     rig_until(&rig, &gone.is_done);
