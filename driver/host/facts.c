@@ -14,6 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
+#include "common/cgroup/layout.h"
 
 #define PROC_FILE_MAX     ((size_t)4 << 20) /* /proc/cpuinfo of 1,000 cores is about 1.5 MB */
 #define CAP_SYS_ADMIN_BIT 21                /* capability.h, without its header */
@@ -117,6 +118,33 @@ static bool find_cgroup(struct host_facts *facts)
     return true;
 }
 
+/* Only root may write in v1; v2 may have been delegated. */
+static const char *version_of(const struct cgroup_layout *layout, enum cgroup_controller controller)
+{
+    const int version = cgroup_layout_version(layout, controller);
+    if (version == 2)
+        return access(layout->unified, W_OK) == 0 ? "v2" : "";
+    return version == 1 && access(layout->v1[controller], W_OK) == 0 ? "v1" : "";
+}
+
+static void add_controllers(const char *root, struct host_facts *out)
+{
+    static const struct {
+        enum cgroup_controller controller;
+        const char *key;
+    } rows[] = {
+        { CGROUP_MEMORY, "driver.agent.cgroup.memory" },
+        { CGROUP_CPU, "driver.agent.cgroup.cpu" },
+        { CGROUP_CPUSET, "driver.agent.cgroup.cpuset" },
+        { CGROUP_PIDS, "driver.agent.cgroup.pids" },
+        { CGROUP_IO, "driver.agent.cgroup.io" },
+    };
+    struct cgroup_layout layout;
+    cgroup_layout_read(root, &layout);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        attr_add(out, rows[i].key, "%s", version_of(&layout, rows[i].controller));
+}
+
 void host_facts_read(const char *root, struct host_facts *out)
 {
     *out = (struct host_facts){ .cores = count_cores(root), .core_mhz = core_mhz(root) };
@@ -127,4 +155,5 @@ void host_facts_read(const char *root, struct host_facts *out)
     attr_add(out, "driver.agent.pid_namespaces", "%s", has_pid_namespaces(root) ? "true" : "");
     attr_add(out, "driver.agent.root", "%s", geteuid() == 0 ? "true" : "");
     attr_add(out, "driver.agent.cores", "%" PRId64, out->cores);
+    add_controllers(root, out);
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOST_ATTR_MAX 16
+#define HOST_ATTR_MAX 32
 
 struct host_attr {
     const char *key; /* static, "driver.agent..." */
@@ -22,5 +22,6 @@ struct host_facts {
     char cgroup_dir[256]; /* of this process in the v2 hierarchy, absolute; "" without one */
 };
 
-/** Measures. `root` is "" in production. Cannot fail: what cannot be read is absent. */
+/** Measures. driver.agent.cgroup.<controller> is "v2" or "v1", where tasks can be limited by it.
+ *  `root` is "" in production. Cannot fail: what cannot be read is absent. */
 void host_facts_read(const char *root, struct host_facts *out);

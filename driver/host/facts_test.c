@@ -84,3 +84,20 @@ Test(facts, this_machine_has_a_kernel_and_cores)
     for (size_t i = 0; i < facts.attr_count; i++)
         cr_assert_eq(strncmp(facts.attrs[i].key, "driver.agent.", 13), 0);
 }
+
+Test(facts, controllers_are_named_with_their_version_and_taken_back)
+{
+    struct host_facts facts;
+    put("/proc/self/mountinfo", "29 25 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n"
+                                "30 25 0:27 / /cg rw - cgroup2 cgroup2 rw\n");
+    put("/cg/cgroup.controllers", "pids io\n");
+    put("/cg/memory/cgroup.procs", "");
+    host_facts_read(root, &facts);
+    cr_expect_str_eq(value(&facts, "driver.agent.cgroup.memory"), "v1");
+    cr_expect_str_eq(value(&facts, "driver.agent.cgroup.pids"), "v2");
+    cr_expect_str_eq(value(&facts, "driver.agent.cgroup.io"), "v2");
+    cr_expect_str_eq(value(&facts, "driver.agent.cgroup.cpu"), "");
+    put("/cg/cgroup.controllers", "\n");
+    host_facts_read(root, &facts);
+    cr_expect_str_eq(value(&facts, "driver.agent.cgroup.pids"), "");
+}

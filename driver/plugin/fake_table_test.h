@@ -40,18 +40,21 @@ static struct {
     struct tasks *tasks; /* the newest table */
     int made, opened, waits_cancelled, usages;
     enum err_kind open_error;
+    enum host_health health; /* what the next checks find */
+    int checks;
     bool holds_usage; /* keep samples until fake_give_usage */
     task_usage_fn *on_usage;
     void *usage_arg;
 } fake;
 
 struct fake_post { /* a completion on the next turn of the loop */
-    enum { POST_DONE, POST_STARTED, POST_RESULT, POST_USAGE } what;
+    enum { POST_DONE, POST_STARTED, POST_RESULT, POST_USAGE, POST_HEALTH } what;
     union {
         task_done_fn *done;
         task_started_fn *started;
         task_result_fn *result;
         task_usage_fn *usage;
+        task_health_fn *health;
     } fn;
     void *arg;
     struct err err; /* ERR_NONE: none */
@@ -77,6 +80,9 @@ static void fake_deliver(void *arg)
         break;
     case POST_USAGE:
         post->fn.usage(post->arg, err == NULL ? &usage : NULL, err);
+        break;
+    case POST_HEALTH:
+        post->fn.health(post->arg, fake.health, &post->err);
         break;
     }
     free(post);

@@ -22,6 +22,18 @@ void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
               fake.open_error);
 }
 
+void tasks_check(struct tasks *tasks, task_health_fn *on_health, void *arg)
+{
+    fake.checks++;
+    fake_post(tasks->loop, (struct fake_post){ POST_HEALTH, { .health = on_health }, arg, { 0 } },
+              fake.health == HOST_GOOD ? ERR_NONE : ERR_SYSTEM);
+}
+
+const char *host_health_text(enum host_health health)
+{
+    return health == HOST_GOOD ? "good" : "bad";
+}
+
 void tasks_close(struct tasks *tasks, task_done_fn *on_done, void *arg)
 {
     for (size_t i = 0; i < FAKE_TASKS; i++) {

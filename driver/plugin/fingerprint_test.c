@@ -52,6 +52,21 @@ Test(fingerprint, says_that_the_directories_cannot_be_used_and_that_they_can_aga
     host_fini(&host);
 }
 
+Test(fingerprint, says_what_a_check_finds)
+{
+    struct host host;
+    struct seen seen;
+    fake.health = HOST_SHIM;
+    host_init(&host);
+    host_configure(&host);
+    (void)watch(&host, &seen);
+    host_run_until(&host, &seen.messages, 1);
+    cr_assert_eq(health_of(&seen), REPLY_UNHEALTHY);
+    cr_assert_eq(fake.checks, 1);
+    seen_fini(&seen);
+    host_fini(&host);
+}
+
 Test(fingerprint, is_undetected_without_a_configuration)
 {
     struct host host;

@@ -11,7 +11,7 @@ struct fingerprint;
 struct loop_timer;
 struct tasks;
 
-enum open_state { OPEN_NOT, OPEN_RUNNING, OPEN_DONE };
+enum open_state { OPEN_NOT, OPEN_RUNNING, OPEN_CHECKING, OPEN_DONE };
 
 struct plugin {
     struct plugin_spec spec;
@@ -23,7 +23,7 @@ struct plugin {
     bool has_own_logs;          /* of that SetConfig: Nomad starts no log process */
     int64_t core_mhz;           /* by the agent's count; 0: not told */
     enum open_state open;       /* of the tasks' directories */
-    uint64_t open_failures;     /* in a row */
+    uint64_t open_failures;     /* in a row, of opening and of checks */
     struct answer *configuring; /* SetConfig, waiting for the directories */
     struct loop_timer *tick;
     uint64_t handled; /* task calls since memory was given back */

@@ -21,7 +21,6 @@
 #define TRIM_BELOW_CALLS 64
 
 /* Health texts: static, because the agent makes an event of each change. */
-#define TEXT_HEALTHY "Healthy"
 #define TEXT_BROKEN  "The plugin's state_dir or run_dir cannot be used; its log says why"
 #define TEXT_WAITING "The plugin has no configuration yet"
 
@@ -52,20 +51,50 @@ static const struct rpc_method methods[] = {
     { "/grpc.health.v1.Health/Check", RPC_UNARY, call_health },
 };
 
+static void be_unhealthy(struct plugin *plugin, const char *text, const struct err *err)
+{
+    if (log_is_due(++plugin->open_failures))
+        LOG(LOG_ERROR, "the driver is unhealthy", F(error, err));
+    fingerprint_set(plugin->fingerprint, REPLY_UNHEALTHY, text);
+}
+
+static void answer_configuring(struct plugin *plugin)
+{
+    if (plugin->configuring != NULL)
+        answer_done(STEAL(plugin->configuring), NULL);
+}
+
+static void on_health(void *arg, enum host_health health, const struct err *err)
+{
+    struct plugin *plugin = arg;
+    plugin->open = OPEN_DONE;
+    if (health == HOST_GOOD) {
+        if (plugin->open_failures > 0)
+            LOG(LOG_INFO, "the driver is healthy again");
+        plugin->open_failures = 0;
+        fingerprint_set(plugin->fingerprint, REPLY_HEALTHY, host_health_text(health));
+    } else {
+        be_unhealthy(plugin, host_health_text(health), err);
+    }
+    answer_configuring(plugin);
+}
+
+static void check(struct plugin *plugin)
+{
+    plugin->open = OPEN_CHECKING;
+    tasks_check(plugin->tasks, on_health, plugin);
+}
+
 static void on_open(void *arg, const struct err *err)
 {
     struct plugin *plugin = arg;
-    plugin->open = err == NULL ? OPEN_DONE : OPEN_NOT;
     if (err == NULL) {
-        plugin->open_failures = 0;
-        fingerprint_set(plugin->fingerprint, REPLY_HEALTHY, TEXT_HEALTHY);
-    } else {
-        if (log_is_due(++plugin->open_failures))
-            LOG(LOG_ERROR, "the driver is unhealthy", F(error, err));
-        fingerprint_set(plugin->fingerprint, REPLY_UNHEALTHY, TEXT_BROKEN);
+        check(plugin);
+        return;
     }
-    if (plugin->configuring != NULL)
-        answer_done(STEAL(plugin->configuring), NULL);
+    plugin->open = OPEN_NOT;
+    be_unhealthy(plugin, TEXT_BROKEN, err);
+    answer_configuring(plugin);
 }
 
 void plugin_open(struct plugin *plugin)
@@ -90,7 +119,9 @@ static void on_tick(void *arg)
 {
     struct plugin *plugin = arg;
     loop_timer_arm(plugin->tick, boot_add_ms(boot_now(), TICK_MS));
-    if (plugin->tasks != NULL)
+    if (plugin->tasks != NULL && plugin->open == OPEN_DONE)
+        check(plugin);
+    else if (plugin->tasks != NULL)
         plugin_open(plugin);
     fingerprint_refresh(plugin->fingerprint);
     if (plugin->handled >= TRIM_AFTER_CALLS &&

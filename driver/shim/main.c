@@ -1,5 +1,5 @@
-/* agent-shim: one per task, the parent of its sidecar and its agent. No arguments: everything is in
- * the spec at descriptor 3 (proto/shim.md). See DESIGN.md. */
+/* agent-shim: one per task, the parent of its sidecar and its agent. No arguments but -version:
+ * everything is in the spec at descriptor 3 (proto/shim.md). See DESIGN.md. */
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,8 +17,16 @@ static int refuse(const struct err *err)
     return err_exit_code(err->kind);
 }
 
-int main(void)
+static int tell_version(void)
 {
+    static const char text[] = "agent-shim " AGENT_VERSION "\n";
+    return write(STDOUT_FILENO, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "-version") == 0)
+        return tell_version();
     struct err err = { 0 };
     sigset_t all;
     (void)sigfillset(&all);

@@ -99,7 +99,9 @@ struct tasks {
     void *event_arg;
     struct task *buckets[TASK_BUCKETS];
     size_t count;
-    size_t jobs; /* running workers of any kind */
+    size_t jobs;                      /* running workers of any kind */
+    struct host_health_memory health; /* the check's own while one runs */
+    bool is_checking;
     struct reaper *reapers;
     bool is_closing;
     struct call *closing;

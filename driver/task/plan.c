@@ -103,6 +103,13 @@ static bool plan_fill(const struct task_spec *spec, const struct plugin_config *
     return !spec->config.has_state || plan_sidecar(spec, config, paths, out, err);
 }
 
+bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,
+                  struct err *err)
+{
+    return helper_find(config->shim, "agent-shim", LIBEXEC, out_shim, err) &&
+           helper_find(config->sidecar, "agent-sidecar", LIBEXEC, out_sidecar, err);
+}
+
 bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
                     const struct task_paths *paths, struct task_plan *out, struct err *err)
 {

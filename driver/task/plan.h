@@ -27,5 +27,9 @@ struct task_plan { /* owns; zeroed is empty */
 MUST_USE bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
                              const struct task_paths *paths, struct task_plan *out,
                              struct err *err);
+/** The paths of the helpers that a node of this configuration uses. The caller owns both. Errors:
+ *  NOT_FOUND, DENIED; `*out_shim` set: it is the sidecar's. */
+MUST_USE bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,
+                           struct err *err);
 /** Zeroed memory is fine. */
 void task_plan_fini(struct task_plan *plan);

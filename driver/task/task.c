@@ -81,6 +81,54 @@ void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
     loop_work(tasks->loop, open_job, open_done, o);
 }
 
+/* One at a time: `memory` is its own while it runs. */
+struct checking {
+    struct tasks *tasks;
+    enum host_health health;
+    struct err err;
+    task_health_fn *on_health;
+    void *arg;
+};
+
+static void check_job(void *arg)
+{
+    struct checking *c = arg;
+    const struct plugin_config *config = &c->tasks->config;
+    CLEANUP(str_freep) char *shim = NULL;
+    CLEANUP(str_freep) char *sidecar = NULL;
+    if (!helpers_find(config, &shim, &sidecar, &c->err)) {
+        c->health = shim ? HOST_SIDECAR : HOST_SHIM;
+        return;
+    }
+    const struct host_health_ask ask = { .state_dir = config->state_dir,
+                                         .run_dir = config->run_dir,
+                                         .cgroup_parent = config->cgroup_parent,
+                                         .shim = shim,
+                                         .sidecar = sidecar,
+                                         .version = AGENT_VERSION,
+                                         .now = wall_now() };
+    c->health = host_health_check(&ask, &c->tasks->health, &c->err);
+}
+
+static void check_done(void *arg)
+{
+    struct checking *c = arg;
+    c->tasks->is_checking = false;
+    c->on_health(c->arg, c->health, &c->err);
+    job_counted(c->tasks);
+    free(c);
+}
+
+void tasks_check(struct tasks *tasks, task_health_fn *on_health, void *arg)
+{
+    struct checking *c = mem_new(struct checking);
+    assert(!tasks->is_checking);
+    tasks->is_checking = true;
+    *c = (struct checking){ .tasks = tasks, .on_health = on_health, .arg = arg };
+    tasks->jobs++;
+    loop_work(tasks->loop, check_job, check_done, c);
+}
+
 static const struct err closing_err = { .kind = ERR_UNAVAILABLE,
                                         .msg = "the driver is shutting down" };
 

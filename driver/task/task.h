@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/time.h"
+#include "driver/host/health.h"
 #include "driver/host/usage.h"
 
 struct loop;
@@ -62,6 +63,11 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
  *  may still be asked for). Only for a process that is going to serve (SetConfig with
  *  nomad_config, or Init); may be called again. Errors: SYSTEM, DENIED: the driver is unhealthy. */
 void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg);
+
+typedef void task_health_fn(void *arg, enum host_health health, const struct err *err);
+/** Looks at what every start needs (driver/host/health.h); after tasks_open has succeeded. With a
+ *  fault `err` has the details. */
+void tasks_check(struct tasks *tasks, task_health_fn *on_health, void *arg);
 
 /** Stops watching, completes what is pending with UNAVAILABLE, waits for workers, then calls
  *  on_done; tasks themselves keep running. Nothing but tasks_free may follow. */
