@@ -62,7 +62,7 @@ func NewNode(t testing.TB) *Node {
 		"state_dir": filepath.Join(dir, "state"), "run_dir": filepath.Join(dir, "run"),
 		"shim": os.Getenv("AGENT_SHIM"), "sidecar": os.Getenv("AGENT_SIDECAR"),
 		"store": nil, "key_file": nil, "cgroup_parent": nil, "log_level": "debug",
-		"shim_oom_score_adj": 0,
+		"shim_oom_score_adj": 0, "pids_limit": nil, "sidecar_memory_mb": nil, "require_limits": nil,
 	}
 	if root := cgroupRoot(); root != "" {
 		cgroup := filepath.Join(root, filepath.Base(dir))
@@ -165,6 +165,7 @@ func (n *Node) Leftovers() []string {
 			left = append(left, path)
 		}
 	}
+	left = append(left, v1Leftovers(n.tasks)...)
 	if n.cgroup != "" {
 		entries, _ := os.ReadDir(n.cgroup)
 		for _, entry := range entries {

@@ -123,6 +123,14 @@ func step(name, value string) {
 		go lines(time.Duration(number(value)) * time.Millisecond)
 	case "child":
 		spawn(false, "ignore=SIGTERM,SIGINT", "forever")
+	case "await-child": // one that does as told, until it has ended
+		self, err := os.Executable()
+		if err != nil {
+			die("executable: %v", err)
+		}
+		cmd := exec.Command(self, value)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		fmt.Println("child:", cmd.Run())
 	case "daemon": // leaves parent, group and session; ignores what a stop sends
 		spawn(true, "detached="+value)
 	case "detached":
