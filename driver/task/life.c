@@ -382,8 +382,6 @@ static void do_end(struct task *task)
     task->agent_pid = 0;
     answer_asked(task, NULL);
     release_start(task);
-    if (task->result.oom_killed)
-        entry_event(task, "out of memory: killed by the kernel");
     if (task->result.err[0])
         entry_event(task, task->result.err);
     waits_answer(task, &task->result, NULL);

@@ -37,6 +37,9 @@ struct task_result result_of_record(const struct exit_record *record)
         got.exit_code = 128 + SIGKILL; /* Nomad does not look at the flag */
         got.signal = SIGKILL;
     }
+    if (record->oom_killed && got.err[0] == '\0')
+        put_text(got.err, sizeof(got.err), "OOM Killed",
+                 ""); /* the flag alone Nomad shows nobody */
     return got;
 }
 

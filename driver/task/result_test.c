@@ -36,6 +36,7 @@ Test(result, out_of_memory_is_never_success)
     const struct exit_record record = { .cause = EXIT_EXITED, .oom_killed = true };
     const struct task_result got = result_of_record(&record);
     cr_assert(got.oom_killed);
+    cr_assert_str_eq(got.err, "OOM Killed");
     cr_assert_neq(got.exit_code, 0);
     cr_assert_eq(got.signal, 9);
 }

@@ -409,7 +409,7 @@ func TestC41OomLeavesTheSupervisors(t *testing.T) {
 	task.Config["command"], task.Config["args"] = "/bin/sh", []string{"-c", `echo saved >"$AGENT_STATE_DIR/last"; echo ready; exec ` + stubPath + ` sleep=0.3 mem=200`}
 	task.More = M{"resources": resources(100, 48, 0)}
 	reply := task.Start().Wait()
-	if !reply.Bool("result.oom_killed") || reply.Int("result.exit_code") != 137 || reply.Int("result.signal") != 9 || reply.Str("err") != "" {
+	if !reply.Bool("result.oom_killed") || reply.Int("result.exit_code") != 137 || reply.Int("result.signal") != 9 || reply.Str("err") != "OOM Killed" {
 		t.Errorf("result: %v", reply)
 	}
 	check(t, task.Destroy(false))
@@ -452,8 +452,10 @@ func TestC50SweepOfV1Cgroups(t *testing.T) {
 	if len(v1Leftovers(n.tasks)) == 0 {
 		t.Fatal("the task has no v1 cgroups of ours")
 	}
+	shim := task.Shim()
 	n.P.Crash()
-	signalAll([]Proc{task.Shim()}, syscall.SIGKILL)
+	signalAll([]Proc{shim}, syscall.SIGKILL)
+	Gone(t, 2*time.Second, shim)
 	n.Start()
 	Eventually(t, 3*time.Second, "the sweep", func() bool { return len(v1Leftovers(n.tasks)) == 0 })
 }

@@ -212,6 +212,9 @@ func (n *Node) end() {
 	if n.cgroup != "" {
 		n.removeCgroup()
 	}
+	for _, dir := range v1Leftovers(n.tasks) { // of a node that was lost, or of a failed test
+		syscall.Rmdir(dir)
+	}
 	if os.Getenv("CONF_KEEP") == "" {
 		os.RemoveAll(n.Dir)
 	}
