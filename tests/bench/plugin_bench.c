@@ -199,6 +199,17 @@ static int64_t start_task_us(struct bench *bench, const char *id, const char *al
     task.alloc_dir = data(bench->work);
     task.stdout_path = task.stderr_path = data("/dev/null");
     task.msgpack_driver_config = (ProtobufCBinaryData){ config.len, config.data };
+    /* As from Nomad, where every task has both: its limits are part of a start. */
+    Nd__AllocatedCpuResources cpu = ND__ALLOCATED_CPU_RESOURCES__INIT;
+    Nd__AllocatedMemoryResources memory = ND__ALLOCATED_MEMORY_RESOURCES__INIT;
+    Nd__AllocatedTaskResources allocated = ND__ALLOCATED_TASK_RESOURCES__INIT;
+    Nd__Resources resources = ND__RESOURCES__INIT;
+    cpu.cpu_shares = 100;
+    memory.memory_mb = 64;
+    allocated.cpu = &cpu;
+    allocated.memory = &memory;
+    resources.allocated_resources = &allocated;
+    task.resources = &resources;
     CLEANUP(buf_fini) struct buf bytes = { 0 };
     size_t len = nd__task_config__get_packed_size(&task);
     bytes.len = nd__task_config__pack(&task, buf_reserve(&bytes, len));
