@@ -33,7 +33,7 @@ static unsigned bits_of(struct view list, const char *ends, int version)
     unsigned bits = 0;
     struct view word;
     while (next_piece(&list, ends, &word))
-        for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
             if (view_is_equal(word, view_str(cgroup_controller_name(i, version))))
                 bits |= CGROUP_BIT(i);
     return bits;
@@ -69,7 +69,7 @@ void cgroup_layout_add(struct cgroup_layout *out, struct view mountinfo_line)
     if (!cgroup_mount_parse_v1(mountinfo_line, &found, &options))
         return;
     const unsigned bits = bits_of(options, ",", 1);
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
         if (bits & CGROUP_BIT(i))
             keep(out->v1[i], &found);
 }
@@ -114,7 +114,7 @@ void cgroup_layout_read(const char *root, struct cgroup_layout *out)
             return;
     }
     below_root(root, out->unified);
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
         below_root(root, out->v1[i]);
     if (out->unified[0] != '\0')
         out->unified_has = cgroup_controllers_in(out->unified, "cgroup.controllers");
@@ -166,7 +166,7 @@ void cgroup_layout_find(const struct cgroup_layout *layout, pid_t pid,
 
 bool cgroup_layout_join(const struct cgroup_layout *layout, pid_t pid, struct err *err)
 {
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         char dir[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX + 16];
         cgroup_layout_find(layout, pid, i, dir);
         if (dir[0] == '\0')

@@ -93,7 +93,7 @@ Test(layout, what_cannot_be_read_is_absent)
     cgroup_layout_read("/nowhere", &got);
     cr_expect_str_eq(got.unified, "");
     cr_expect_eq(cgroup_controllers_in("/nowhere", "cgroup.controllers"), 0);
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
         cr_expect_eq(cgroup_layout_version(&got, i), 0);
 }
 

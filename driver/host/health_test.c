@@ -137,7 +137,7 @@ Test(health, a_clock_that_is_not_set)
 
 Test(health, texts_are_constant_and_all_there)
 {
-    for (int i = 0; i < HOST_HEALTH_COUNT; i++) {
+    for (unsigned i = 0; i < HOST_HEALTH_COUNT; i++) {
         const char *text = host_health_text(i);
         cr_assert(text && text[0]);
         cr_expect_eq(strcspn(text, "0123456789"), strlen(text), "no numbers in \"%s\"", text);

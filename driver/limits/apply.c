@@ -34,7 +34,7 @@ void limits_host_find(const struct limits_site *site, struct limits_host *out)
 {
     const struct cgroup_layout *layout = site->place.layout;
     *out = (struct limits_host){ 0 };
-    for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
+    for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
         if (c != CGROUP_CPUSET && layout->v1[c][0] != '\0' && is_writable(layout->v1[c]))
             out->v1 |= CGROUP_BIT(c);
     if (limits_is_reserved(site->cpuset) && is_writable(site->cpuset))
@@ -52,7 +52,7 @@ static unsigned enable_v2(const struct limits_site *site, unsigned wanted)
     CLEANUP(str_freep) char *parent = parent_of(site->place.agent_v2);
     const unsigned enabled = cgroup_controllers_in(parent, "cgroup.subtree_control");
     CLEANUP(str_freep) char *path = str_format("%s/cgroup.subtree_control", parent);
-    for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+    for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
         if (!(wanted & ~enabled & CGROUP_BIT(c)))
             continue;
         CLEANUP(fd_closep) struct fd file = { open(path, O_WRONLY | O_CLOEXEC) };
@@ -165,7 +165,7 @@ static bool is_listed(char *const *list, const char *dir)
 static bool make_v1(struct applying *a, enum limits_who who, unsigned controllers, struct err *err)
 {
     char **list = who == LIMITS_AGENT ? a->out->agent : a->out->sidecar;
-    for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+    for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
         if (!(controllers & CGROUP_BIT(c)) || c == CGROUP_CPUSET)
             continue;
         CLEANUP(str_freep) char *dir = NULL;

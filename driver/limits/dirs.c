@@ -119,8 +119,8 @@ static bool kill_all(const struct limits_place *place)
 {
     CLEANUP(str_freep) char *sidecar = limits_sidecar_v2(place->agent_v2);
     bool is_empty = sidecar[0] == '\0' || kill_round(sidecar);
-    for (int who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
-        for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+    for (unsigned who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
+        for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
             CLEANUP(str_freep) char *dir = own_dir(place, who, c);
             if (place->layout->v1[c][0] != '\0' && is_there(dir))
                 is_empty = kill_round(dir) && is_empty;
@@ -160,7 +160,7 @@ static bool remove_one(const char *path, struct err *err)
 /* Empty only when no other task is limited there; whoever makes one there tries again. */
 static void remove_parents(const struct cgroup_layout *layout)
 {
-    for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+    for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
         CLEANUP(str_freep) char *parent = str_format("%s/" OWN_PARENT, layout->v1[c]);
         if (layout->v1[c][0] != '\0')
             (void)rmdir(parent);
@@ -172,8 +172,8 @@ bool limits_dirs_remove(const struct limits_place *place, struct err *err)
     CLEANUP(str_freep) char *sidecar = limits_sidecar_v2(place->agent_v2);
     if (sidecar[0] != '\0' && is_there(sidecar) && !remove_one(sidecar, err))
         return false;
-    for (int who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
-        for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+    for (unsigned who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
+        for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
             CLEANUP(str_freep) char *dir = own_dir(place, who, c);
             if (place->layout->v1[c][0] != '\0' && is_there(dir) && !remove_one(dir, err))
                 return false;

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct cgroup_layout layout;
     layout = (struct cgroup_layout){ 0 };
     cgroup_layout_add(&layout, view_of(data, size));
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
         assert(strlen(layout.v1[i]) < CGROUP_PATH_MAX);
     return 0;
 }
