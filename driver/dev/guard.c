@@ -5,11 +5,14 @@
 #include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/cgroup/cgroup.h"
+#include "common/cgroup/layout.h"
 #include "common/loop/loop.h"
 #include "common/proc/spawn.h"
+#include "driver/limits/dirs.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +89,28 @@ static bool tree_kill(const char *path, struct err *err)
     return ok && cgroup_remove(path, err);
 }
 
+/* A killed node has no plugin that would: limits of its tasks in cgroup v1, found by their keys. */
+static bool limits_remove(const char *nodes_dir, struct err *err)
+{
+    CLEANUP(str_freep) char *pattern = str_format("%s/*/state/tasks/*", nodes_dir);
+    struct cgroup_layout layout;
+    glob_t found = { 0 };
+    bool ok = true;
+    cgroup_layout_read("", &layout);
+    (void)glob(pattern, GLOB_NOSORT, NULL, &found);
+    for (size_t i = 0; ok && i < found.gl_pathc; i++) {
+        const struct limits_place place = { .layout = &layout,
+                                            .agent_v2 = "",
+                                            .nomad = "",
+                                            .alloc_id = "",
+                                            .task_name = "",
+                                            .key = strrchr(found.gl_pathv[i], '/') + 1 };
+        ok = limits_dirs_remove(&place, err);
+    }
+    globfree(&found);
+    return ok;
+}
+
 bool guard_clean(const struct guard_plan *plan, size_t *killed, struct err *err)
 {
     size_t total = 0, now = 0;
@@ -100,8 +125,10 @@ bool guard_clean(const struct guard_plan *plan, size_t *killed, struct err *err)
     }
     if (killed)
         *killed = total;
-    return now == 0 || err_set(err, ERR_UNAVAILABLE, "kill what holds files in \"%s\": %zu remain",
-                               plan->nodes_dir, now);
+    if (now > 0)
+        return err_set(err, ERR_UNAVAILABLE, "kill what holds files in \"%s\": %zu remain",
+                       plan->nodes_dir, now);
+    return !*plan->nodes_dir || limits_remove(plan->nodes_dir, err);
 }
 
 struct kill_job { /* belongs to the worker until it is done */

@@ -26,7 +26,8 @@ MUST_USE bool guard_start(const struct guard_plan *plan, struct fd *out, struct 
 /** The guard's own program: words are those guard_start passes. Returns its exit code. */
 int guard_main(const char *const *words);
 
-/** Kills what is left of the nodes and removes the tree; counts the processes killed by file into
+/** Kills what is left of the nodes and removes the tree and their tasks' v1 cgroups; counts the
+ * processes killed by file into
  *  `*killed` (may be NULL). Errors: UNAVAILABLE something does not die; DENIED, SYSTEM. */
 MUST_USE bool guard_clean(const struct guard_plan *plan, size_t *killed, struct err *err);
 

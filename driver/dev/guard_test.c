@@ -3,6 +3,7 @@
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
+#include "common/cgroup/layout.h"
 #include "common/proc/spawn.h"
 
 #include <criterion/criterion.h>
@@ -123,4 +124,26 @@ Test(guard, it_removes_the_run_directory_when_the_line_breaks_and_nothing_when_t
     cr_assert_eq(access(dir, F_OK), 0);
     cr_assert_eq(guard_with("", dir), 0);
     cr_assert_neq(access(dir, F_OK), 0);
+}
+
+Test(guard, limits_of_a_killed_node_are_removed)
+{
+    char data[] = "/tmp/guard-limits.XXXXXX";
+    struct cgroup_layout layout;
+    struct err err = { 0 };
+    cgroup_layout_read("", &layout);
+    cr_assert_not_null(mkdtemp(data));
+    CLEANUP(str_freep) char *key = str_format("%016x", (unsigned)getpid());
+    CLEANUP(str_freep) char *task = str_format("%s/1/state/tasks/%s", data, key);
+    CLEANUP(str_freep)
+    char *group = str_format("%s/nomad-driver-agent/agent-%s", layout.v1[CGROUP_MEMORY], key);
+    cr_assert(dir_make(task, 0700, &err), "%s", err.msg);
+    CLEANUP(str_freep)
+    char *parent = str_format("%s/nomad-driver-agent", layout.v1[CGROUP_MEMORY]);
+    (void)mkdir(parent, 0755);
+    if (layout.v1[CGROUP_MEMORY][0] == '\0' || mkdir(group, 0755) < 0)
+        cr_skip_test("no v1 memory controller that we may use");
+    cr_assert(guard_clean(&(struct guard_plan){ "", data, "", "" }, NULL, &err), "%s", err.msg);
+    cr_expect_neq(access(group, F_OK), 0);
+    cr_assert(dir_remove_tree(data, &err), "%s", err.msg);
 }
