@@ -3,7 +3,6 @@
 #include "common/base/fd.h"
 #include "common/base/own.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -162,22 +161,4 @@ void cgroup_layout_find(const struct cgroup_layout *layout, pid_t pid,
     (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
     if (finding.mount[0] != '\0' && !cgroup_each_line(path, on_membership, &finding, &ignored))
         out[0] = '\0';
-}
-
-bool cgroup_layout_join(const struct cgroup_layout *layout, pid_t pid, struct err *err)
-{
-    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
-        char dir[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX + 16];
-        cgroup_layout_find(layout, pid, i, dir);
-        if (dir[0] == '\0')
-            continue;
-        (void)snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
-        CLEANUP(fd_closep) struct fd file = { open(path, O_WRONLY | O_CLOEXEC) };
-        if (fd_is_open(file) && write(file.raw, "0", 1) == 1)
-            continue;
-        if (errno == EACCES || errno == EPERM || errno == EROFS)
-            return err_set(err, ERR_DENIED, "enter cgroup \"%s\": permission denied", dir);
-        return err_sys(err, errno, "enter cgroup \"%s\"", dir);
-    }
-    return true;
 }

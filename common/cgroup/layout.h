@@ -49,8 +49,3 @@ const char *cgroup_controller_name(enum cgroup_controller controller, int versio
 /** The v1 directory that process `pid` is in; "" when it cannot be told. */
 void cgroup_layout_find(const struct cgroup_layout *layout, pid_t pid,
                         enum cgroup_controller controller, char out[CGROUP_PATH_MAX]);
-
-/** Puts the caller into every v1 cgroup that `pid` is in. Async-signal-safe. Errors: DENIED,
- * SYSTEM.
- */
-MUST_USE bool cgroup_layout_join(const struct cgroup_layout *layout, pid_t pid, struct err *err);

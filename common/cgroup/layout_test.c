@@ -108,34 +108,27 @@ Test(layout, this_machine_is_read_without_an_error)
     cr_expect_str_eq(got.unified, mount);
 }
 
-Test(layout, a_process_is_found_and_joined_in_v1)
+Test(layout, a_process_is_found_in_v1)
 {
     struct cgroup_layout layout;
     struct err err = { 0 };
-    char parent[CGROUP_PATH_MAX], found[CGROUP_PATH_MAX];
+    char found[CGROUP_PATH_MAX];
     cgroup_layout_read("", &layout);
     const char *mount = layout.v1[CGROUP_PIDS];
     CLEANUP(str_freep) char *dir = str_format("%s/layout-test-%d", mount, (int)getpid());
     if (mount[0] == '\0' || mkdir(dir, 0755) < 0)
         cr_skip_test("no v1 pids controller that we may use");
-    cgroup_layout_find(&layout, getpid(), CGROUP_PIDS, parent);
     const pid_t child = fork();
     if (child == 0)
         for (;;)
             pause();
     CLEANUP(str_freep) char *procs = str_format("%s/cgroup.procs", dir);
-    CLEANUP(str_freep) char *home = str_format("%s/cgroup.procs", parent);
     FILE *out = fopen(procs, "we");
     cr_assert_not_null(out);
     cr_assert_gt(fprintf(out, "%d", (int)child), 0);
     cr_assert_eq(fclose(out), 0);
     cgroup_layout_find(&layout, child, CGROUP_PIDS, found);
     cr_expect_str_eq(found, dir);
-    cr_assert(cgroup_layout_join(&layout, child, &err), "%s", err.msg);
-    cgroup_layout_find(&layout, getpid(), CGROUP_PIDS, found);
-    cr_expect_str_eq(found, dir);
-    out = fopen(home, "we");
-    cr_assert(out && fputs("0", out) >= 0 && fclose(out) == 0);
     cr_assert_eq(kill(child, SIGKILL), 0);
     cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_expect_eq(rmdir(dir), 0);
