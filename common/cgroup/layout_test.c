@@ -111,7 +111,6 @@ Test(layout, this_machine_is_read_without_an_error)
 Test(layout, a_process_is_found_in_v1)
 {
     struct cgroup_layout layout;
-    struct err err = { 0 };
     char found[CGROUP_PATH_MAX];
     cgroup_layout_read("", &layout);
     const char *mount = layout.v1[CGROUP_PIDS];
