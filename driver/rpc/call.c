@@ -9,6 +9,11 @@
 #define CALL_MAGIC  0x63616c6cU /* "call" */
 #define DETAILS_KEY "grpc-status-details-bin"
 
+bool rpc_method_has_request(const struct rpc_method *method)
+{
+    return method->kind == RPC_UNARY || method->kind == RPC_STREAM;
+}
+
 struct rpc_call *rpc_call_new(struct rpc *rpc, const struct rpc_method *method, void *owner)
 {
     struct rpc_call *call = mem_new(struct rpc_call);
@@ -28,6 +33,8 @@ void rpc_call_free(struct rpc_call *call)
         grpc_call_unref(call->core);
     if (call->payload != NULL)
         grpc_byte_buffer_destroy(call->payload);
+    if (call->input != NULL)
+        grpc_byte_buffer_destroy(call->input);
     grpc_metadata_array_destroy(&call->metadata);
     grpc_call_details_destroy(&call->details);
     call->magic = 0;
@@ -78,6 +85,23 @@ static void sent_back(struct rpc_tag *tag, bool ok)
     call->is_sending = false;
     if (ok && call->is_held && !call->is_over && call->hold.on_ready != NULL)
         call->hold.on_ready(call->hold.arg); /* may send or end, which keeps the call alive */
+    release_if_done(call);
+}
+
+static void received_back(struct rpc_tag *tag, bool ok)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, received);
+    grpc_byte_buffer *input = STEAL(call->input);
+    call->in_flight--;
+    rpc_input_fn *on_input = STEAL(call->on_input);
+    if (!call->is_over) {
+        grpc_slice bytes = rpc_core_unpack(input);
+        struct view message = rpc_core_view(&bytes);
+        on_input(call->hold.arg, ok && input != NULL ? &message : NULL);
+        grpc_slice_unref(bytes);
+    }
+    if (input != NULL)
+        grpc_byte_buffer_destroy(input);
     release_if_done(call);
 }
 
@@ -192,6 +216,16 @@ void rpc_call_send(struct rpc_call *call, struct view message)
     call->is_sending = true;
     start(call, ops, count, &call->sent, sent_back);
     grpc_byte_buffer_destroy(packed);
+}
+
+void rpc_call_receive(struct rpc_call *call, rpc_input_fn *on_input)
+{
+    assert(call->magic == CALL_MAGIC && call->is_held && !call->is_over);
+    assert(call->method->kind == RPC_TALK && call->on_input == NULL);
+    call->on_input = on_input;
+    grpc_op op = { .op = GRPC_OP_RECV_MESSAGE };
+    op.data.recv_message.recv_message = &call->input;
+    start(call, &op, 1, &call->received, received_back);
 }
 
 void rpc_call_drop(struct rpc_call *call)

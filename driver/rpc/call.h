@@ -12,11 +12,13 @@ struct rpc_call {
     const struct rpc_method *method; /* NULL: not one of ours */
     grpc_call *core;                 /* NULL until the library filled the offer */
     grpc_byte_buffer *payload;
+    grpc_byte_buffer *input; /* of RPC_TALK: the message that was asked for ... */
+    rpc_input_fn *on_input;  /* ... and who gets it; NULL: none was asked for */
     grpc_metadata_array metadata;
     grpc_call_details details; /* of an unknown method */
     gpr_timespec deadline;
-    struct rpc_tag offered, headed, sent, ended, closed;
-    unsigned in_flight; /* of the four tags behind `offered` */
+    struct rpc_tag offered, headed, sent, received, ended, closed;
+    unsigned in_flight; /* of the tags behind `offered` */
     int is_cancelled;   /* written by the library */
     bool is_held, is_over, is_watched, is_sending, has_head;
     struct rpc_hold hold;
@@ -25,6 +27,9 @@ struct rpc_call {
     void *owner;
     struct rpc_call *next, **link; /* the server's list of open calls */
 };
+
+/** True when the peer's one request comes with the offer. */
+bool rpc_method_has_request(const struct rpc_method *method);
 
 /** A call that the library may fill; give `&call->offered` armed to it. */
 struct rpc_call *rpc_call_new(struct rpc *rpc, const struct rpc_method *method, void *owner);

@@ -169,7 +169,7 @@ static void dispatch(struct rpc_server *server, struct rpc_call *call)
         rpc_call_refuse(call, RPC_UNAVAILABLE, "the plugin is shutting down");
     } else if (call->method == NULL) {
         refuse_unknown(call);
-    } else if (call->payload == NULL && call->method->kind != RPC_DUPLEX) {
+    } else if (call->payload == NULL && rpc_method_has_request(call->method)) {
         rpc_call_refuse(call, RPC_INVALID_ARGUMENT, "the request has no message");
     } else {
         grpc_slice bytes = rpc_core_unpack(call->payload);
@@ -215,7 +215,7 @@ static void offer(struct rpc_server *server, struct offer_slot *slot)
     grpc_completion_queue *queue = rpc_core_queue(server->rpc);
     void *armed = rpc_tag_arm(server->rpc, &call->offered, offered_back);
     server->offer_count++;
-    bool has_payload = slot->method != NULL && slot->method->kind != RPC_DUPLEX;
+    bool has_payload = slot->method != NULL && rpc_method_has_request(slot->method);
     grpc_call_error refused = slot->method == NULL
                                   ? grpc_server_request_call(server->core, &call->core,
                                                              &call->details, &call->metadata, queue,
@@ -269,8 +269,8 @@ struct rpc_server *rpc_server_new(struct rpc *rpc, struct fd listener,
         server->slots[i].method = method;
         server->slots[i].registered = grpc_server_register_method(
             server->core, method->path, NULL,
-            method->kind == RPC_DUPLEX ? GRPC_SRM_PAYLOAD_NONE
-                                       : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+            rpc_method_has_request(method) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
+                                           : GRPC_SRM_PAYLOAD_NONE,
             0);
         assert(server->slots[i].registered != NULL); /* a path twice in the table */
     }

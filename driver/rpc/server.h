@@ -14,9 +14,10 @@ enum rpc_kind {
     RPC_UNARY,  /* request, then one reply */
     RPC_STREAM, /* request, then replies until the end */
     RPC_DUPLEX, /* replies until the end; what the peer sends is never read */
+    RPC_TALK,   /* messages both ways until the end; the owner asks for each one of the peer's */
 };
 
-/** `request` is lent until the handler returns; empty for RPC_DUPLEX. */
+/** `request` is lent until the handler returns; empty for RPC_DUPLEX and RPC_TALK. */
 typedef void rpc_handler_fn(void *arg, struct rpc_call *call, struct view request);
 
 struct rpc_method {
@@ -68,3 +69,11 @@ bool rpc_call_is_ready(const struct rpc_call *call);
 /** Sends one message of a stream, which must be ready (asserted). At most one is on its way: an
  *  owner with news for a busy stream waits for on_ready and sends what is newest then. */
 void rpc_call_send(struct rpc_call *call, struct view message);
+
+/** The message that was asked for, lent; NULL: the peer sends no more. `arg` is the hold's. */
+typedef void rpc_input_fn(void *arg, const struct view *message);
+
+/** Asks for the next message of a held RPC_TALK call: on_input is called once, unless the call ends
+ *  first. What was not asked for stays with the peer, by the library's flow control. At most one is
+ *  asked for at a time (asserted). */
+void rpc_call_receive(struct rpc_call *call, rpc_input_fn *on_input);

@@ -1,5 +1,6 @@
 #include "driver/rpc/server.h"
 
+#include "driver/rpc/chat_test.h"
 #include "driver/rpc/world_test.h"
 
 #include <criterion/criterion.h>
@@ -14,6 +15,9 @@ struct service {
     struct rpc_call *held[MAX_HELD];
     int held_count, ended, ready;
     int quit_at_held;
+    int inputs, input_ends; /* of talks */
+    bool is_patient;        /* they do not ask for the next message by themselves */
+    struct buf heard;
 };
 
 static void echo(void *arg, struct rpc_call *call, struct view request)
@@ -71,7 +75,34 @@ static void silent(void *arg, struct rpc_call *call, struct view request)
     keep(arg, call);
 }
 
+/* Answers each message with itself and asks for the next one. */
+static void on_input(void *arg, const struct view *message)
+{
+    struct service *service = arg;
+    struct rpc_call *call = service->held[service->held_count - 1];
+    if (message == NULL) {
+        service->input_ends++;
+        return;
+    }
+    service->inputs++;
+    service->heard.len = 0;
+    buf_put(&service->heard, *message);
+    if (rpc_call_is_ready(call) && message->len < 64)
+        rpc_call_send(call, *message);
+    if (!service->is_patient)
+        rpc_call_receive(call, on_input);
+}
+
+static void talk(void *arg, struct rpc_call *call, struct view request)
+{
+    cr_assert_eq(request.len, 0);
+    rpc_call_hold(call, &(struct rpc_hold){ held_ended, held_ready, arg });
+    keep(arg, call);
+    rpc_call_receive(call, on_input);
+}
+
 static const struct rpc_method methods[] = {
+    { "/test.Test/Talk", RPC_TALK, talk },
     { "/test.Test/Echo", RPC_UNARY, echo },
     { "/test.Test/Measure", RPC_UNARY, measure },
     { "/test.Test/Fail", RPC_UNARY, fail_with_details },
@@ -418,4 +449,141 @@ Test(server, serves_a_second_connection_beside_and_after_the_first)
     cr_assert_eq(seen.code, RPC_OK);
     seen_fini(&seen);
     world_fini(&s.w);
+}
+
+/* A talk that the server holds. */
+static void talk_open(struct service *service, struct chat *chat)
+{
+    service->quit_at_held = service->held_count + 1;
+    chat_open(chat, service->w.rpc, service->w.path, "/test.Test/Talk");
+    while (service->held_count < service->quit_at_held)
+        loop_run(service->w.loop);
+}
+
+static void talk_say(struct service *service, struct chat *chat, struct view message)
+{
+    while (chat->is_sending) {
+        loop_post(service->w.loop, world_quit, &service->w);
+        loop_run(service->w.loop);
+    }
+    chat_send(chat, message);
+}
+
+static void talk_close(struct service *service, struct chat *chat)
+{
+    while (!chat_is_idle(chat)) {
+        loop_post(service->w.loop, world_quit, &service->w);
+        loop_run(service->w.loop);
+    }
+    chat_fini(chat);
+    buf_fini(&service->heard);
+    world_fini(&service->w);
+}
+
+static void run_until_counted(struct service *service, const size_t *value, size_t at_least)
+{
+    while (*value < at_least) {
+        loop_post(service->w.loop, world_quit, &service->w);
+        loop_run(service->w.loop);
+    }
+}
+
+Test(server, gives_each_message_of_a_talk_that_was_asked_for_and_answers_meanwhile)
+{
+    struct service s;
+    struct chat chat = { 0 };
+    service_init(&s);
+    talk_open(&s, &chat);
+    for (int i = 1; i <= 20; i++) {
+        char text[24];
+        snprintf(text, sizeof(text), "word %d", i);
+        talk_say(&s, &chat, view_str(text));
+        run_until(&s, &s.inputs, i);
+        cr_assert(view_is_equal(buf_view(&s.heard), view_str(text)));
+        run_until_counted(&s, &chat.messages, (size_t)i);
+        run_until(&s, &s.ready, i);
+    }
+    rpc_call_end(s.held[0], &(struct rpc_status){ RPC_OK, "", { 0 } });
+    while (!chat.has_ended) {
+        loop_post(s.w.loop, world_quit, &s.w);
+        loop_run(s.w.loop);
+    }
+    cr_assert_eq(chat.code, GRPC_STATUS_OK);
+    cr_assert_eq(s.ended, 0);
+    talk_close(&s, &chat);
+}
+
+Test(server, tells_a_talk_that_its_peer_says_no_more)
+{
+    struct service s;
+    struct chat chat = { 0 };
+    service_init(&s);
+    talk_open(&s, &chat);
+    talk_say(&s, &chat, view_str(""));
+    run_until(&s, &s.inputs, 1);
+    while (chat.is_sending) {
+        loop_post(s.w.loop, world_quit, &s.w);
+        loop_run(s.w.loop);
+    }
+    chat_half_close(&chat);
+    run_until(&s, &s.input_ends, 1);
+    cr_assert_eq(s.ended, 0);
+    rpc_call_end(s.held[0], &(struct rpc_status){ RPC_NOT_FOUND, "no", { 0 } });
+    talk_close(&s, &chat);
+}
+
+Test(server, leaves_with_the_peer_what_a_talk_has_not_asked_for)
+{
+    struct service s;
+    struct chat chat = { 0 };
+    service_init(&s);
+    s.is_patient = true;
+    talk_open(&s, &chat);
+    size_t len = 1 << 20;
+    char *bytes = calloc(1, len);
+    for (int i = 0; i < 3; i++) /* the first was asked for; the window holds less than the rest */
+        talk_say(&s, &chat, i == 0 ? view_str("x") : view_of(bytes, len));
+    run_until(&s, &s.inputs, 1);
+    for (int i = 0; i < 200; i++) {
+        loop_post(s.w.loop, world_quit, &s.w);
+        loop_run(s.w.loop);
+    }
+    cr_assert(chat.is_sending, "the peer must be kept waiting");
+    cr_assert_eq(s.inputs, 1);
+    for (int i = 2; i <= 3; i++) {
+        rpc_call_receive(s.held[0], on_input);
+        run_until(&s, &s.inputs, i);
+        cr_assert_eq(s.heard.len, len);
+    }
+    free(bytes);
+    rpc_call_end(s.held[0], &(struct rpc_status){ RPC_OK, "", { 0 } });
+    talk_close(&s, &chat);
+}
+
+Test(server, ends_a_talk_once_when_its_peer_cancels_while_it_listens)
+{
+    struct service s;
+    struct chat chat = { 0 };
+    service_init(&s);
+    talk_open(&s, &chat);
+    chat_cancel(&chat);
+    run_until(&s, &s.ended, 1);
+    run_until_idle(&s);
+    cr_assert_eq(s.ended, 1);
+    cr_assert_eq(s.inputs, 0);
+    talk_close(&s, &chat);
+}
+
+Test(server, stops_under_a_talk_that_listens)
+{
+    struct service s;
+    struct chat chat = { 0 };
+    service_init(&s);
+    talk_open(&s, &chat);
+    rpc_server_stop(s.w.server, 100, world_server_stopped, &s.w);
+    cr_assert_eq(s.ended, 1);
+    while (!s.w.is_server_stopped)
+        loop_run(s.w.loop);
+    talk_close(&s, &chat);
+    cr_assert_eq(chat.code, GRPC_STATUS_UNAVAILABLE);
 }
