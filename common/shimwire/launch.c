@@ -4,7 +4,8 @@
 
 #include "common/shimwire/pen.h"
 
-#define VERSION        1
+#define VERSION_OLD    1 /* without what is inside */
+#define VERSION        2
 #define CHECKSUM_BYTES 8
 
 static const char magic[] = "AGNTLNCH";
@@ -21,22 +22,53 @@ static const struct text_row text_rows[] = {
     { "boot_id", offsetof(struct launch, boot_id), LAUNCH_BOOT_ID_MAX },
 };
 #define TEXT_ROWS (sizeof(text_rows) / sizeof(text_rows[0]))
+static const struct text_row inside_rows[] = {
+    { "cwd", offsetof(struct launch, inside.cwd), LAUNCH_DIR_MAX },
+    { "agent_name", offsetof(struct launch, inside.agent_name), LAUNCH_ID_MAX },
+    { "state_path", offsetof(struct launch, inside.state_path), LAUNCH_DIR_MAX },
+};
+#define INSIDE_ROWS (sizeof(inside_rows) / sizeof(inside_rows[0]))
+
+static bool put_text(const struct launch *launch, const struct text_row *row, struct buf *out,
+                     struct err *err)
+{
+    const char *text = (const char *)launch + row->offset;
+    size_t len = strnlen(text, row->max + 1);
+    if (len > row->max)
+        return err_set(err, ERR_INVALID, "launch record: %s is longer than %zu bytes", row->name,
+                       row->max);
+    buf_put_bytes(out, view_of(text, len));
+    return true;
+}
+
+static bool put_inside(const struct launch *launch, struct buf *out, struct err *err)
+{
+    const struct launch_inside *inside = &launch->inside;
+    if (inside->group_count > SHIM_SPEC_GROUPS_MAX || inside->isolation_len > SHIM_SPEC_PLAN_MAX)
+        return err_set(err, ERR_INVALID, "launch record: %u groups, isolation plan of %u bytes",
+                       inside->group_count, inside->isolation_len);
+    buf_put_u32(out, inside->uid);
+    buf_put_u32(out, inside->gid);
+    parts_put_groups(out, inside->groups, inside->group_count);
+    for (size_t i = 0; i < INSIDE_ROWS; i++)
+        if (!put_text(launch, &inside_rows[i], out, err))
+            return false;
+    buf_put_bytes(out, view_of(inside->isolation, inside->isolation_len));
+    return true;
+}
 
 bool launch_encode(const struct launch *launch, struct buf *out, struct err *err)
 {
     size_t start = out->len;
     buf_put_str(out, magic);
-    buf_put_u16(out, VERSION);
+    buf_put_u16(out, launch->inside.is_known ? VERSION : VERSION_OLD);
     buf_put(out, view_of(launch->nonce, SHIM_NONCE_BYTES));
     buf_put_u64(out, (uint64_t)launch->at.ns);
-    for (size_t i = 0; i < TEXT_ROWS; i++) {
-        const char *text = (const char *)launch + text_rows[i].offset;
-        size_t len = strnlen(text, text_rows[i].max + 1);
-        if (len > text_rows[i].max)
-            return err_set(err, ERR_INVALID, "launch record: %s is longer than %zu bytes",
-                           text_rows[i].name, text_rows[i].max);
-        buf_put_bytes(out, view_of(text, len));
-    }
+    for (size_t i = 0; i < TEXT_ROWS; i++)
+        if (!put_text(launch, &text_rows[i], out, err))
+            return false;
+    if (launch->inside.is_known && !put_inside(launch, out, err))
+        return false;
     buf_put_u64(out, fnv_add(FNV_START, view_of(out->data + start, out->len - start)));
     return true;
 }
@@ -50,6 +82,30 @@ static bool read_text(struct cursor *c, const struct text_row *row, struct launc
     if (memchr(text.data, 0, text.len) != NULL)
         return err_set(err, ERR_CORRUPT, "launch record: %s holds a NUL", row->name);
     memcpy((char *)out + row->offset, text.data, text.len);
+    return true;
+}
+
+static bool read_inside(struct cursor *c, struct launch *out, struct err *err)
+{
+    struct launch_inside *inside = &out->inside;
+    struct view plan;
+    if (!cursor_u32(c, "uid", &inside->uid, err) || !cursor_u32(c, "gid", &inside->gid, err) ||
+        !cursor_u32(c, "groups", &inside->group_count, err))
+        return false;
+    if (inside->group_count > SHIM_SPEC_GROUPS_MAX)
+        return err_set(err, ERR_CORRUPT, "launch record: %u groups", inside->group_count);
+    for (uint32_t i = 0; i < inside->group_count; i++)
+        if (!cursor_u32(c, "groups", &inside->groups[i], err))
+            return false;
+    for (size_t i = 0; i < INSIDE_ROWS; i++)
+        if (!read_text(c, &inside_rows[i], out, err))
+            return false;
+    if (!cursor_bytes(c, "isolation", SHIM_SPEC_PLAN_MAX, &plan, err))
+        return false;
+    if (plan.len > 0)
+        memcpy(inside->isolation, plan.data, plan.len);
+    inside->isolation_len = (uint32_t)plan.len;
+    inside->is_known = true;
     return true;
 }
 
@@ -77,7 +133,7 @@ bool launch_decode(struct view bytes, struct launch *out, struct err *err)
     if (!cursor_take(&c, "magic", sizeof(magic) - 1, &mark, err) ||
         !cursor_u16(&c, "version", &version, err))
         return false;
-    if (!view_is_equal(mark, view_str(magic)) || version != VERSION)
+    if (!view_is_equal(mark, view_str(magic)) || version < VERSION_OLD || version > VERSION)
         return err_set(err, ERR_CORRUPT, "launch record: not one, or version %u", version);
     if (!cursor_take(&c, "nonce", SHIM_NONCE_BYTES, &nonce, err) || !cursor_u64(&c, "at", &at, err))
         return false;
@@ -86,5 +142,5 @@ bool launch_decode(struct view bytes, struct launch *out, struct err *err)
     for (size_t i = 0; i < TEXT_ROWS; i++)
         if (!read_text(&c, &text_rows[i], out, err))
             return false;
-    return cursor_finish(&c, err);
+    return (version == VERSION_OLD || read_inside(&c, out, err)) && cursor_finish(&c, err);
 }

@@ -55,6 +55,11 @@ static const struct field fields[] = {
     FIELD(STATE, TEXT, state.text),
     FIELD(EXITED, BOOL, end.recorded),
     FIELD(EXITED, RECORD, end.record),
+    FIELD(EXEC_ENDED, KIND, exec.kind),
+    FIELD(EXEC_ENDED, U32, exec.exit_code),
+    FIELD(EXEC_ENDED, U32, exec.signal),
+    FIELD(EXEC_ENDED, BOOL, exec.oom_killed),
+    FIELD(EXEC_ENDED, TEXT, exec.text),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 

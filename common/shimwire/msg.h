@@ -12,10 +12,11 @@
 #define SHIM_NO_DEADLINE INT64_MAX
 
 /* Directions, as a mask in the table below. */
-#define SHIM_SIDECAR_SENDS 1 /* sidecar -> shim */
-#define SHIM_TELLS_SIDECAR 2 /* shim -> sidecar */
-#define SHIM_DRIVER_SENDS  4 /* driver -> shim */
-#define SHIM_TELLS_DRIVER  8 /* shim -> driver */
+#define SHIM_SIDECAR_SENDS 1  /* sidecar -> shim */
+#define SHIM_TELLS_SIDECAR 2  /* shim -> sidecar */
+#define SHIM_DRIVER_SENDS  4  /* driver -> shim */
+#define SHIM_TELLS_DRIVER  8  /* shim -> driver */
+#define SHIM_EXEC_TELLS    16 /* the helper of one exec -> the driver that started it */
 
 /* A reader accepts a type only on the directions named here. */
 #define SHIM_MSGS(X) /* type, number, directions */     \
@@ -37,7 +38,8 @@
     X(STOP, 33, SHIM_DRIVER_SENDS)                      \
     X(KILL, 34, SHIM_DRIVER_SENDS)                      \
     X(STATE, 48, SHIM_TELLS_DRIVER)                     \
-    X(EXITED, 49, SHIM_TELLS_DRIVER)
+    X(EXITED, 49, SHIM_TELLS_DRIVER)                    \
+    X(EXEC_ENDED, 64, SHIM_EXEC_TELLS)
 
 #define SHIM_MSG_ENUM(type, number, directions) SHIM_##type = (number),
 enum shim_msg_type { SHIM_MSGS(SHIM_MSG_ENUM) };
@@ -117,6 +119,12 @@ struct shim_msg {
             bool recorded; /* false: the exit record could not be written, this is all there is */
             struct exit_record record;
         } end; /* EXITED: nothing of the task is left, its log descriptors are closed */
+        struct {
+            uint8_t kind; /* enum err_kind: 0 it ran; else it did not, and text says why */
+            int32_t exit_code, signal;
+            bool oom_killed;
+            char text[SHIM_TEXT_MAX + 1];
+        } exec; /* EXEC_ENDED: nothing of the exec is left */
     };
 };
 

@@ -59,6 +59,9 @@ static const struct golden rows[] = {
     { { SHIM_EXITED, 0, { .end = { true, { .cause = EXIT_EXITED, .message = "m" } } } },
       SHIM_TELLS_DRIVER,
       NULL },
+    { { SHIM_EXEC_ENDED, 0, { .exec = { ERR_NONE, 137, 9, true, "" } } },
+      SHIM_EXEC_TELLS,
+      "0140000000000089000000090000000100" },
 };
 
 Test(msg, has_the_golden_bytes)
@@ -105,7 +108,7 @@ Test(msg, every_truncation_and_a_trailing_byte_is_corrupt)
 Test(msg, a_peer_may_send_only_what_the_table_says)
 {
     static const unsigned all[] = { SHIM_SIDECAR_SENDS, SHIM_TELLS_SIDECAR, SHIM_DRIVER_SENDS,
-                                    SHIM_TELLS_DRIVER };
+                                    SHIM_TELLS_DRIVER, SHIM_EXEC_TELLS };
 #define DIRECTIONS(type, number, mask) { SHIM_##type, mask },
     static const struct {
         enum shim_msg_type type;

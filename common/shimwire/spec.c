@@ -10,7 +10,6 @@
 #define VERSION       2
 #define OOM_MIN       (-1000)
 #define OOM_MAX       1000
-#define PLAN_MAX      4096
 #define LOG_FILES_MAX 10000
 #define LOG_MB_MAX    1000000
 #define LOG_NAME_MAX  128
@@ -122,14 +121,6 @@ static bool check_text(const struct text_row *row, const char *text, enum err_ki
     return true;
 }
 
-static size_t list_count(const char *const *list)
-{
-    size_t count = 0;
-    while (list != NULL && list[count] != NULL)
-        count++;
-    return count;
-}
-
 /* The task's name becomes part of a file's. */
 static bool check_logs(const struct shim_spec *spec, enum err_kind kind, struct err *err)
 {
@@ -149,7 +140,7 @@ static bool check_logs(const struct shim_spec *spec, enum err_kind kind, struct 
 static bool check_enters(const char *const *list, const char *name, enum err_kind kind,
                          struct err *err)
 {
-    const size_t count = list_count(list);
+    const size_t count = parts_count(list);
     if (count > SHIM_SPEC_ENTERS_MAX)
         return err_set(err, kind, "shim spec: %s has %zu entries, at most %d fit", name, count,
                        SHIM_SPEC_ENTERS_MAX);
@@ -173,7 +164,7 @@ static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct 
     const struct shim_program *programs[] = { &spec->agent, &spec->sidecar };
     const char *names[] = { "agent", "sidecar" };
     for (size_t i = 0; i < 2; i++) {
-        size_t argc = list_count(programs[i]->argv);
+        size_t argc = parts_count(programs[i]->argv);
         if (argc == 0 && i == 0)
             return err_set(err, kind, "shim spec: agent has no command");
         if (argc > 0 && programs[i]->argv[0][0] != '/')
@@ -184,32 +175,18 @@ static bool check_spec(const struct shim_spec *spec, enum err_kind kind, struct 
            check_enters(spec->sidecar_enters, "sidecar_enters", kind, err);
 }
 
-static void put_string(struct buf *out, struct view text)
-{
-    buf_put_bytes(out, text);
-    buf_put_u8(out, 0);
-}
-
-static void put_list(struct buf *out, const char *const *list)
-{
-    size_t count = list_count(list);
-    buf_put_u32(out, (uint32_t)count);
-    for (size_t i = 0; i < count; i++)
-        put_string(out, view_str(list[i]));
-}
-
 static bool check_limits(const struct shim_spec *spec, struct err *err)
 {
-    size_t slots = list_count(spec->agent.argv) + list_count(spec->agent.envp) +
-                   list_count(spec->sidecar.argv) + list_count(spec->sidecar.envp) +
-                   list_count(spec->agent_enters) + list_count(spec->sidecar_enters) + 6;
+    size_t slots = parts_count(spec->agent.argv) + parts_count(spec->agent.envp) +
+                   parts_count(spec->sidecar.argv) + parts_count(spec->sidecar.envp) +
+                   parts_count(spec->agent_enters) + parts_count(spec->sidecar_enters) + 6;
     if (slots > SHIM_SPEC_SLOTS)
         return err_set(err, ERR_INVALID, "shim spec: %zu arguments and variables, at most %d fit",
                        slots, SHIM_SPEC_SLOTS);
     if (spec->group_count > SHIM_SPEC_GROUPS_MAX)
         return err_set(err, ERR_INVALID, "shim spec: %zu groups, at most %d fit", spec->group_count,
                        SHIM_SPEC_GROUPS_MAX);
-    if (spec->isolation.len > PLAN_MAX)
+    if (spec->isolation.len > SHIM_SPEC_PLAN_MAX)
         return err_set(err, ERR_INVALID, "shim spec: isolation plan of %zu bytes",
                        spec->isolation.len);
     return true;
@@ -226,81 +203,34 @@ bool shim_spec_encode(const struct shim_spec *spec, struct buf *out, struct err 
     for (size_t i = 0; i < ROWS(number_rows); i++)
         buf_put_u32(out, (uint32_t)number_of(spec, &number_rows[i]));
     for (size_t i = 0; i < ROWS(text_rows); i++)
-        put_string(out, view_str(text_of(spec, &text_rows[i])));
+        parts_put_text(out, text_of(spec, &text_rows[i]));
     buf_put_bytes(out, spec->isolation);
-    buf_put_u32(out, (uint32_t)spec->group_count);
-    for (size_t i = 0; i < spec->group_count; i++)
-        buf_put_u32(out, spec->groups[i]);
-    put_list(out, spec->agent.argv);
-    put_list(out, spec->agent.envp);
-    put_list(out, spec->sidecar.argv);
-    put_list(out, spec->sidecar.envp);
-    put_list(out, spec->agent_enters);
-    put_list(out, spec->sidecar_enters);
+    parts_put_groups(out, spec->groups, spec->group_count);
+    parts_put_list(out, spec->agent.argv);
+    parts_put_list(out, spec->agent.envp);
+    parts_put_list(out, spec->sidecar.argv);
+    parts_put_list(out, spec->sidecar.envp);
+    parts_put_list(out, spec->agent_enters);
+    parts_put_list(out, spec->sidecar_enters);
     if (out->len - start > SHIM_SPEC_BYTES_MAX)
         return err_set(err, ERR_INVALID, "shim spec: %zu bytes, at most %zu fit", out->len - start,
                        SHIM_SPEC_BYTES_MAX);
     return true;
 }
 
-static bool read_string(struct cursor *c, const char *name, const char **out, struct err *err)
-{
-    struct view text;
-    uint8_t end = 0;
-    if (!cursor_bytes(c, name, SHIM_SPEC_BYTES_MAX, &text, err) || !cursor_u8(c, name, &end, err))
-        return false;
-    if (end != 0 || memchr(text.data, 0, text.len) != NULL)
-        return err_set(err, ERR_CORRUPT, "shim spec: %s has a NUL inside or none after it", name);
-    *out = (const char *)text.data;
-    return true;
-}
-
-/* Pointers into slots[*used ...]; a list of none is NULL. */
-static bool read_list(struct cursor *c, const char *name, struct shim_spec_store *store,
-                      size_t *used, const char *const **out, struct err *err)
-{
-    uint32_t count = 0;
-    if (!cursor_u32(c, name, &count, err))
-        return false;
-    if (count > SHIM_SPEC_SLOTS || *used + count + 1 > SHIM_SPEC_SLOTS)
-        return err_set(err, ERR_CORRUPT, "shim spec: %s has %u entries", name, count);
-    *out = &store->slots[*used];
-    for (uint32_t i = 0; i < count; i++)
-        if (!read_string(c, name, &store->slots[(*used)++], err))
-            return false;
-    store->slots[(*used)++] = NULL;
-    return true;
-}
-
 static bool read_programs(struct cursor *c, struct shim_spec_store *store, struct shim_spec *out,
                           struct err *err)
 {
-    size_t used = 0;
-    if (!read_list(c, "agent argv", store, &used, &out->agent.argv, err) ||
-        !read_list(c, "agent envp", store, &used, &out->agent.envp, err) ||
-        !read_list(c, "sidecar argv", store, &used, &out->sidecar.argv, err) ||
-        !read_list(c, "sidecar envp", store, &used, &out->sidecar.envp, err) ||
-        !read_list(c, "agent_enters", store, &used, &out->agent_enters, err) ||
-        !read_list(c, "sidecar_enters", store, &used, &out->sidecar_enters, err))
+    store->used = 0;
+    if (!parts_take_list(c, "agent argv", store, &out->agent.argv, err) ||
+        !parts_take_list(c, "agent envp", store, &out->agent.envp, err) ||
+        !parts_take_list(c, "sidecar argv", store, &out->sidecar.argv, err) ||
+        !parts_take_list(c, "sidecar envp", store, &out->sidecar.envp, err) ||
+        !parts_take_list(c, "agent_enters", store, &out->agent_enters, err) ||
+        !parts_take_list(c, "sidecar_enters", store, &out->sidecar_enters, err))
         return false;
     if (out->sidecar.argv[0] == NULL)
         out->sidecar = (struct shim_program){ NULL, NULL };
-    return true;
-}
-
-static bool read_groups(struct cursor *c, struct shim_spec_store *store, struct shim_spec *out,
-                        struct err *err)
-{
-    uint32_t count = 0;
-    if (!cursor_u32(c, "groups", &count, err))
-        return false;
-    if (count > SHIM_SPEC_GROUPS_MAX)
-        return err_set(err, ERR_CORRUPT, "shim spec: %u groups", count);
-    for (uint32_t i = 0; i < count; i++)
-        if (!cursor_u32(c, "groups", &store->groups[i], err))
-            return false;
-    out->groups = store->groups;
-    out->group_count = count;
     return true;
 }
 
@@ -314,11 +244,11 @@ static bool read_scalars(struct cursor *c, struct shim_spec *out, struct err *er
     }
     for (size_t i = 0; i < ROWS(text_rows); i++) {
         const char *text = NULL;
-        if (!read_string(c, text_rows[i].name, &text, err))
+        if (!parts_take_text(c, text_rows[i].name, &text, err))
             return false;
         memcpy((char *)out + text_rows[i].offset, &text, sizeof(text));
     }
-    return cursor_bytes(c, "isolation", PLAN_MAX, &out->isolation, err);
+    return cursor_bytes(c, "isolation", SHIM_SPEC_PLAN_MAX, &out->isolation, err);
 }
 
 bool shim_spec_decode(struct view bytes, struct shim_spec_store *store, struct shim_spec *out,
@@ -334,8 +264,8 @@ bool shim_spec_decode(struct view bytes, struct shim_spec_store *store, struct s
     if (!view_is_equal(mark, view_str(magic)) || version != VERSION)
         return err_set(err, ERR_CORRUPT, "shim spec: not one, or version %u", version);
     if (!cursor_take(&c, "nonce", SHIM_NONCE_BYTES, &nonce, err) || !read_scalars(&c, out, err) ||
-        !read_groups(&c, store, out, err) || !read_programs(&c, store, out, err) ||
-        !cursor_finish(&c, err))
+        !parts_take_groups(&c, store, &out->groups, &out->group_count, err) ||
+        !read_programs(&c, store, out, err) || !cursor_finish(&c, err))
         return false;
     memcpy(out->nonce, nonce.data, SHIM_NONCE_BYTES);
     return check_spec(out, ERR_CORRUPT, err);

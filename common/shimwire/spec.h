@@ -6,12 +6,9 @@
 #pragma once
 #include "common/base/fd.h"
 #include "common/shimwire/msg.h"
+#include "common/shimwire/parts.h"
 
-#define SHIM_SPEC_FD 3
-#define SHIM_SPEC_BYTES_MAX \
-    ((size_t)2 << 20)             /* the kernel's own limit for argv + envp is about this */
-#define SHIM_SPEC_SLOTS      8192 /* all argv and envp pointers, NULLs included */
-#define SHIM_SPEC_GROUPS_MAX 64
+#define SHIM_SPEC_FD         3
 #define SHIM_SPEC_ENTERS_MAX 32 /* of each child */
 #define SHIM_SIDECAR_FD      3  /* in the sidecar: its channel to the shim (SOCK_SEQPACKET) */
 #define SHIM_SIDECAR_CONFIG  4  /* in the sidecar: its configuration, from offset 0 */
@@ -59,11 +56,6 @@ struct shim_spec {
     uint32_t stop_timeout_ms; /* for agent and sidecar together */
     uint32_t reserve_ms;      /* of it, kept for the sidecar's final checkpoint */
     int32_t oom_score_adj;    /* the shim's own and the sidecar's */
-};
-
-struct shim_spec_store { /* where a decoded spec keeps its pointers */
-    const char *slots[SHIM_SPEC_SLOTS];
-    uint32_t groups[SHIM_SPEC_GROUPS_MAX];
 };
 
 /** A spec with every descriptor -1, every path "", signal SIGTERM, 5 s, nothing else. */

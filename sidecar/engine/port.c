@@ -76,6 +76,7 @@ static void on_message(void *arg, const struct shim_msg *msg)
     case SHIM_KILL:
     case SHIM_STATE:
     case SHIM_EXITED:
+    case SHIM_EXEC_ENDED:
         break;
     }
 }

@@ -8,12 +8,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned directions[] = { SHIM_SIDECAR_SENDS, SHIM_TELLS_SIDECAR,
-                                           SHIM_DRIVER_SENDS, SHIM_TELLS_DRIVER };
+                                           SHIM_DRIVER_SENDS, SHIM_TELLS_DRIVER, SHIM_EXEC_TELLS };
     struct err err = { 0 };
     struct shim_msg msg, again;
     if (size == 0)
         return 0;
-    unsigned direction = directions[data[0] % 4];
+    unsigned direction = directions[data[0] % 5];
     if (!shim_msg_decode(view_of(data + 1, size - 1), direction, &msg, &err)) {
         assert(err.kind == ERR_CORRUPT || err.kind == ERR_DENIED);
         return 0;
