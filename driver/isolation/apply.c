@@ -19,8 +19,14 @@
 
 static bool has_own_mounts(const struct isolation_subject *s)
 {
-    return s->plan.mounts == ISOLATION_MOUNTS_OWN ||
-           (s->plan.mounts == ISOLATION_MOUNTS_AUTO && s->in_pidns);
+    return !s->is_guest && (s->plan.mounts == ISOLATION_MOUNTS_OWN ||
+                            (s->plan.mounts == ISOLATION_MOUNTS_AUTO && s->in_pidns));
+}
+
+/* An exec joins what the agent's own child has made. */
+static int enter(const struct isolation_subject *s)
+{
+    return s->enter_namespaces != 0 && setns(s->enter_fd, s->enter_namespaces) != 0 ? errno : 0;
 }
 
 static int make_mounts(const struct isolation_subject *s)
@@ -182,6 +188,7 @@ static const struct {
     enum isolation_stage stage;
     int (*run)(const struct isolation_subject *s);
 } steps[] = {
+    { ISOLATION_STAGE_ENTER, enter },
     { ISOLATION_STAGE_MOUNTS, make_mounts },
     { ISOLATION_STAGE_PROC, mount_proc },
     { ISOLATION_STAGE_OOM, set_oom },

@@ -19,7 +19,8 @@
     X(USER, 22, "set user")                                                                       \
     X(DIRECTORY, 23, "enter the working directory")                                               \
     X(PRIVILEGES, 24, "set no_new_privs")                                                         \
-    X(DEATH_SIGNAL, 25, "tie to the parent's life")
+    X(DEATH_SIGNAL, 25, "tie to the parent's life")                                               \
+    X(ENTER, 40, "enter the task's namespaces")
 
 #define ISOLATION_STAGE_ENUM(stage, number, text) ISOLATION_STAGE_##stage = (number),
 enum isolation_stage { ISOLATION_STAGES(ISOLATION_STAGE_ENUM) };
@@ -30,9 +31,12 @@ struct isolation_subject {
     const uint32_t *groups;
     size_t group_count;
     const char *cwd;
-    int nice;         /* for ISOLATION_NICE_KEEP */
-    bool in_pidns;    /* the child is in a PID namespace of its own */
-    int death_signal; /* asked for again after the user changed, which clears it; 0 none */
+    int nice;             /* for ISOLATION_NICE_KEEP */
+    bool in_pidns;        /* the child is in a PID namespace of its own */
+    int death_signal;     /* asked for again after the user changed, which clears it; 0 none */
+    int enter_fd;         /* with enter_namespaces: a pidfd of who is in them */
+    int enter_namespaces; /* CLONE_NEW* to join instead of making mounts; 0: none */
+    bool is_guest;        /* somebody else's surroundings are joined: nothing is mounted */
 };
 
 /** Runs every step; on failure `out_stage` and `out_errno` say which and why. In the child only. */

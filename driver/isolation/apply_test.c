@@ -291,3 +291,46 @@ Test(apply, every_stage_has_a_text)
         cr_expect_not_null(isolation_stage_text(stages[i]));
     cr_expect_null(isolation_stage_text(5));
 }
+
+/* A guest of a process with a mount namespace and a host name of its own: both are joined, nothing
+ * is mounted, and all the rest of the plan holds as well. */
+static int is_in_the_other_namespaces(void)
+{
+    char name[64] = "";
+    if (gethostname(name, sizeof(name) - 1) != 0 || strcmp(name, "guest-house") != 0)
+        return 110;
+    return access("/tmp/only-in-there", F_OK) != 0 ? 111 : is_nobody();
+}
+
+Test(apply, a_guest_joins_the_namespaces_of_another_process)
+{
+    struct isolation_subject s = nobody();
+    int ready[2], hold[2];
+    cr_assert(pipe2(ready, O_CLOEXEC) == 0 && pipe2(hold, O_CLOEXEC) == 0);
+    pid_t host = fork();
+    if (host == 0) {
+        char byte = 0;
+        (void)close(hold[1]);
+        bool ok = unshare(CLONE_NEWNS | CLONE_NEWUTS) == 0 &&
+                  mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                  mount("none", "/tmp", "tmpfs", 0, "mode=1777") == 0 &&
+                  mkdir("/tmp/only-in-there", 0755) == 0 && sethostname("guest-house", 11) == 0;
+        _exit(ok && write(ready[1], "", 1) == 1 && read(hold[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    char byte = 0;
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    (void)close(hold[0]);
+    int pidfd = (int)syscall(SYS_pidfd_open, host, 0);
+    s.enter_fd = pidfd;
+    s.enter_namespaces = CLONE_NEWNS | CLONE_NEWUTS;
+    s.is_guest = true;
+    s.plan.mounts = ISOLATION_MOUNTS_OWN;
+    cr_expect_eq(apply_in_child(&s, is_in_the_other_namespaces), 0);
+    s.enter_fd = -1;
+    cr_expect_eq(apply_in_child(&s, NULL), ISOLATION_STAGE_ENTER);
+    (void)close(hold[1]);
+    (void)close(pidfd);
+    int status = -1;
+    cr_assert_eq(waitpid(host, &status, 0), host);
+    cr_assert_eq(status, 0);
+}
