@@ -2,7 +2,7 @@
  *
  * A string is its length, its bytes and a NUL that is not counted, so a reader can lend it as it
  * lies; a list is a count and as many strings. Reading allocates nothing: pointers go into storage
- * of the caller. Tested by spec_test.c and exec_spec_test.c. */
+ * of the caller. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
