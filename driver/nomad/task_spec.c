@@ -186,8 +186,7 @@ static bool message_decode(const Nd__TaskConfig *msg, struct task_spec *spec, st
            (!msg->network_isolation_spec ||
             optional_path("network_isolation_spec.path", msg->network_isolation_spec->path,
                           &spec->netns_path, err)) &&
-           env_decode(msg, spec, err) &&
-           task_config_decode(view_of_data(msg->msgpack_driver_config), &spec->config, err);
+           env_decode(msg, spec, err);
 }
 
 static void message_free(Nd__TaskConfig *msg)
@@ -198,7 +197,7 @@ static void message_free(Nd__TaskConfig *msg)
     nd__task_config__free_unpacked(msg, NULL);
 }
 
-bool task_spec_decode(struct view task_config, struct task_spec **out, struct err *err)
+static bool decode(struct view task_config, bool is_stored, struct task_spec **out, struct err *err)
 {
     if (task_config.len > MESSAGE_MAX)
         return err_set(err, ERR_INVALID, "task: %zu bytes, at most %zu are allowed",
@@ -207,11 +206,23 @@ bool task_spec_decode(struct view task_config, struct task_spec **out, struct er
     if (!msg)
         return err_set(err, ERR_INVALID, "task: malformed message");
     CLEANUP(task_spec_freep) struct task_spec *spec = mem_new(struct task_spec);
-    const bool ok = message_decode(msg, spec, err);
+    const bool ok = message_decode(msg, spec, err) &&
+                    (is_stored || task_config_decode(view_of_data(msg->msgpack_driver_config),
+                                                     &spec->config, err));
     message_free(msg);
     if (ok)
         *out = STEAL(spec);
     return ok;
+}
+
+bool task_spec_decode(struct view task_config, struct task_spec **out, struct err *err)
+{
+    return decode(task_config, false, out, err);
+}
+
+bool task_spec_decode_stored(struct view task_config, struct task_spec **out, struct err *err)
+{
+    return decode(task_config, true, out, err);
 }
 
 void task_spec_free(struct task_spec *spec)

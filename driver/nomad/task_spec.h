@@ -39,6 +39,10 @@ struct task_spec {
  *  malformed message, text that is not UTF-8 or has a NUL, missing id, name, alloc_id or
  *  alloc_dir, a bad environment name, a bad configuration. */
 MUST_USE bool task_spec_decode(struct view task_config, struct task_spec **out, struct err *err);
+/** The same from the agent's stored copy, which comes back at a recovery: it lacks the job's own
+ *  configuration block, and `config` is all absent. */
+MUST_USE bool task_spec_decode_stored(struct view task_config, struct task_spec **out,
+                                      struct err *err);
 /** NULL is fine. */
 void task_spec_free(struct task_spec *spec);
 

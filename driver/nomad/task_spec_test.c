@@ -156,3 +156,20 @@ Test(task_spec, refuses_bad_variables_without_quoting_their_values)
     refuse(&msg, "task: env: BIG: has more than");
     free(large);
 }
+
+/* The agent's database keeps all but the job's own block. */
+Test(task_spec, the_stored_copy_needs_no_configuration)
+{
+    Nd__TaskConfig msg = sample();
+    msg.msgpack_driver_config = data_of("");
+    uint8_t bytes[512];
+    const size_t size = nd__task_config__pack(&msg, bytes);
+    refuse(&msg, "command");
+    cr_assert(task_spec_decode_stored(view_of(bytes, size), &got, &err), "%s", err.msg);
+    cr_expect_str_eq(got->alloc_dir, "/alloc");
+    cr_expect_null(got->config.command);
+    task_spec_free(got);
+    msg.id = data_of("");
+    const size_t less = nd__task_config__pack(&msg, bytes);
+    cr_assert_not(task_spec_decode_stored(view_of(bytes, less), &got, &err));
+}
