@@ -38,6 +38,9 @@ struct tasks {
 
 static struct {
     struct tasks *tasks; /* the newest table */
+    /* As tasks_exec; NULL: it knows no task. */
+    bool (*exec)(const char *task_id, const struct exec_wish *wish, const struct exec_owner *owner,
+                 struct exec **out, struct err *err);
     int made, opened, waits_cancelled, usages;
     enum err_kind open_error;
     enum host_health health; /* what the next checks find */

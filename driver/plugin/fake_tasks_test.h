@@ -74,13 +74,22 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
 }
 
 void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
-                   task_done_fn *on_done, void *arg)
+                   struct task_spec *stored, task_done_fn *on_done, void *arg)
 {
+    task_spec_free(stored);
     enum err_kind kind = view_is_equal(driver_state, view_str("driver state")) ? ERR_NONE
                                                                                : ERR_CORRUPT;
     if (kind == ERR_NONE && fake_find(tasks, task_id) == NULL)
         (void)fake_add(tasks, task_id);
     fake_post(tasks->loop, (struct fake_post){ POST_DONE, { .done = on_done }, arg, { 0 } }, kind);
+}
+
+bool tasks_exec(struct tasks *tasks, const char *task_id, const struct exec_wish *wish,
+                const struct exec_owner *owner, struct exec **out, struct err *err)
+{
+    (void)tasks;
+    return fake.exec != NULL ? fake.exec(task_id, wish, owner, out, err)
+                             : err_set(err, ERR_NOT_FOUND, "no such task");
 }
 
 struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_result_fn *on_result,

@@ -6,6 +6,7 @@
 #include "driver/plugin/answer.h"
 #include "driver/plugin/base_calls.h"
 #include "driver/plugin/events.h"
+#include "driver/plugin/exec_calls.h"
 #include "driver/plugin/fingerprint.h"
 #include "driver/plugin/inside.h"
 #include "driver/plugin/task_calls.h"
@@ -45,6 +46,8 @@ static const struct rpc_method methods[] = {
     { DRIVER "InspectTask", RPC_UNARY, call_inspect },
     { DRIVER "TaskStats", RPC_STREAM, call_stats },
     { DRIVER "SignalTask", RPC_UNARY, call_signal },
+    { DRIVER "ExecTask", RPC_UNARY, call_exec },
+    { DRIVER "ExecTaskStreaming", RPC_TALK, call_exec_stream },
     { "/plugin.GRPCController/Shutdown", RPC_UNARY, call_end_process },
     { "/plugin.GRPCStdio/StreamStdio", RPC_STREAM, call_silent },
     { "/plugin.GRPCBroker/StartStream", RPC_DUPLEX, call_silent },

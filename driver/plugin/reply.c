@@ -76,6 +76,7 @@ void reply_put_capabilities(struct buf *out, bool has_own_logs)
     Nd__NetworkIsolationMode modes[] = { ND__NETWORK_ISOLATION_MODE__NETWORK_HOST };
     Nd__DriverCapabilities has = ND__DRIVER_CAPABILITIES__INIT;
     has.send_signals = true;
+    has.exec = true;
     has.fs_isolation = ND__DRIVER_CAPABILITIES__FSISOLATION__NONE;
     has.network_isolation_modes = modes;
     has.n_network_isolation_modes = COUNT(modes);
@@ -300,6 +301,42 @@ void reply_put_usage(struct buf *out, const char *task_id, const struct task_usa
     stats.n_resource_usage_by_pid = part_count;
     Nd__TaskStatsResponse message = ND__TASK_STATS_RESPONSE__INIT;
     message.stats = &stats;
+    pack(out, &message);
+}
+
+static Nd__ExitResult exit_of(const struct exec_frame *end)
+{
+    Nd__ExitResult made = ND__EXIT_RESULT__INIT;
+    made.exit_code = end->exit_code;
+    made.signal = end->signal;
+    made.oom_killed = end->oom_killed;
+    return made;
+}
+
+void reply_put_exec(struct buf *out, struct view output, const struct exec_frame *end)
+{
+    Nd__ExitResult result = exit_of(end);
+    Nd__ExecTaskResponse message = ND__EXEC_TASK_RESPONSE__INIT;
+    message.stdout = data_of(output);
+    message.result = &result;
+    pack(out, &message);
+}
+
+void reply_put_exec_frame(struct buf *out, const struct exec_frame *frame)
+{
+    Nd__ExitResult result = exit_of(frame);
+    Nd__ExecTaskStreamingIOOperation io = ND__EXEC_TASK_STREAMING_IOOPERATION__INIT;
+    Nd__ExecTaskStreamingResponse message = ND__EXEC_TASK_STREAMING_RESPONSE__INIT;
+    io.data = data_of(frame->bytes);
+    io.close = frame->what == EXEC_CLOSED;
+    if (frame->what == EXEC_EXITED) { /* exactly one member: API clients drop the rest */
+        message.exited = true;
+        message.result = &result;
+    } else if (frame->is_stderr) {
+        message.stderr = &io;
+    } else {
+        message.stdout = &io;
+    }
     pack(out, &message);
 }
 

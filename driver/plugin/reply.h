@@ -5,6 +5,7 @@
  * check (result, stats, timestamps) is always there. Pure. Wire: proto/. */
 #pragma once
 #include "common/base/buf.h"
+#include "driver/exec/exec.h"
 #include "driver/host/facts.h"
 #include "driver/task/task.h"
 
@@ -12,8 +13,8 @@
 void reply_put_info(struct buf *out, const char *name, const char *version);
 /** ConfigSchemaResponse and TaskConfigSchemaResponse around an encoded Spec. */
 void reply_put_schema(struct buf *out, struct view spec);
-/** CapabilitiesResponse: signals, host network, no exec, no mounts, and whether the tasks' log
- * files are written without Nomad. */
+/** CapabilitiesResponse: signals, exec, host network, no mounts, and whether the tasks' log files
+ *  are written without Nomad. */
 void reply_put_capabilities(struct buf *out, bool has_own_logs);
 /** HealthCheckResponse: SERVING. */
 void reply_put_serving(struct buf *out);
@@ -32,5 +33,9 @@ void reply_put_status(struct buf *out, const struct task_status *status);
 /** TaskStatsResponse: the sum, and the parts by process id; `core_mhz` turns percent into ticks. */
 void reply_put_usage(struct buf *out, const char *task_id, const struct task_usage *usage,
                      struct wall at, int64_t core_mhz);
+/** ExecTaskResponse: output and errors in one, and how it ended. */
+void reply_put_exec(struct buf *out, struct view output, const struct exec_frame *end);
+/** ExecTaskStreamingResponse: a frame that is OUTPUT, CLOSED or EXITED. */
+void reply_put_exec_frame(struct buf *out, const struct exec_frame *frame);
 /** DriverTaskEvent. */
 void reply_put_event(struct buf *out, const struct task_event *event);

@@ -102,3 +102,44 @@ Test(reply, counts_time_before_1970_downwards)
     cr_assert_eq(got->timestamp->nanos, 500000000);
     nd__driver_task_event__free_unpacked(got, NULL);
 }
+
+static Nd__ExecTaskStreamingResponse *frame(struct exec_frame frame)
+{
+    buf_fini(&out);
+    reply_put_exec_frame(&out, &frame);
+    return nd__exec_task_streaming_response__unpack(NULL, out.len, out.data);
+}
+
+/* API clients look at the first member and drop the rest. */
+Test(reply, has_one_member_in_each_frame)
+{
+    Nd__ExecTaskStreamingResponse *got = frame(
+        (struct exec_frame){ .what = EXEC_OUTPUT, .bytes = view_str("out") });
+    cr_assert(got->stdout && !got->stderr && !got->exited && !got->result);
+    cr_expect(
+        view_is_equal(view_of(got->stdout->data.data, got->stdout->data.len), view_str("out")));
+    cr_expect_not(got->stdout->close);
+    nd__exec_task_streaming_response__free_unpacked(got, NULL);
+    got = frame((struct exec_frame){ .what = EXEC_CLOSED, .is_stderr = true });
+    cr_assert(!got->stdout && got->stderr && !got->exited && !got->result);
+    cr_expect(got->stderr->close && got->stderr->data.len == 0);
+    nd__exec_task_streaming_response__free_unpacked(got, NULL);
+    got = frame((struct exec_frame){ .what = EXEC_EXITED });
+    cr_assert(!got->stdout && !got->stderr && got->exited);
+    cr_assert_not_null(got->result, "also when it is all zero");
+    nd__exec_task_streaming_response__free_unpacked(got, NULL);
+}
+
+Test(reply, has_output_and_result_of_an_exec)
+{
+    const struct exec_frame end = {
+        .what = EXEC_EXITED, .exit_code = 137, .signal = 9, .oom_killed = true
+    };
+    reply_put_exec(&out, view_str("\xff bytes"), &end);
+    Nd__ExecTaskResponse *got = nd__exec_task_response__unpack(NULL, out.len, out.data);
+    cr_expect_eq(got->stdout.len, 7);
+    cr_expect_eq(got->result->exit_code, 137);
+    cr_expect_eq(got->result->signal, 9);
+    cr_expect(got->result->oom_killed);
+    nd__exec_task_response__free_unpacked(got, NULL);
+}

@@ -28,11 +28,11 @@ static bool text_decode(const char *field, ProtobufCBinaryData from, char *out, 
     return true;
 }
 
-static bool id_decode(ProtobufCBinaryData from, struct request *out, struct err *err)
+static bool id_decode(ProtobufCBinaryData from, char out[TASK_ID_MAX + 1], struct err *err)
 {
     if (from.len == 0)
         return err_set(err, ERR_INVALID, "task_id: is missing");
-    return text_decode("task_id", from, out->task_id, sizeof(out->task_id), err);
+    return text_decode("task_id", from, out, TASK_ID_MAX + 1, err);
 }
 
 static int64_t duration_ms(const Nd__Duration *from, int64_t otherwise)
@@ -78,10 +78,11 @@ static bool recover_fill(void *message, struct request *out, struct err *err)
         return err_set(err, ERR_INVALID, "handle: is missing");
     struct view bytes = view_of(m->handle->config.data, m->handle->config.len);
     if (!unpack(&nd__task_config__descriptor, bytes, &config, err) ||
-        !id_decode(((Nd__TaskConfig *)config)->id, out, err))
+        !id_decode(((Nd__TaskConfig *)config)->id, out->task_id, err))
         return err_wrap(err, "handle.config");
     out->version = m->handle->version;
     out->driver_state = bytes_take(&m->handle->driver_state);
+    out->config = bytes_take(&m->handle->config);
     return true;
 }
 
@@ -96,7 +97,7 @@ static bool start_fill(void *message, struct request *out, struct err *err)
 
 static bool wait_fill(void *message, struct request *out, struct err *err)
 {
-    return id_decode(((Nd__WaitTaskRequest *)message)->task_id, out, err);
+    return id_decode(((Nd__WaitTaskRequest *)message)->task_id, out->task_id, err);
 }
 
 static bool stop_fill(void *message, struct request *out, struct err *err)
@@ -107,33 +108,73 @@ static bool stop_fill(void *message, struct request *out, struct err *err)
     /* A stop that is refused is tried for 345 s: no name is so bad that it stops nothing. */
     if (!text_decode("signal", m->signal, out->signal, sizeof(out->signal), &ignored))
         memcpy(out->signal, REQUEST_SIGNAL_BAD, sizeof(REQUEST_SIGNAL_BAD));
-    return id_decode(m->task_id, out, err);
+    return id_decode(m->task_id, out->task_id, err);
 }
 
 static bool destroy_fill(void *message, struct request *out, struct err *err)
 {
     Nd__DestroyTaskRequest *m = message;
     out->force = m->force;
-    return id_decode(m->task_id, out, err);
+    return id_decode(m->task_id, out->task_id, err);
 }
 
 static bool inspect_fill(void *message, struct request *out, struct err *err)
 {
-    return id_decode(((Nd__InspectTaskRequest *)message)->task_id, out, err);
+    return id_decode(((Nd__InspectTaskRequest *)message)->task_id, out->task_id, err);
 }
 
 static bool stats_fill(void *message, struct request *out, struct err *err)
 {
     Nd__TaskStatsRequest *m = message;
     out->interval_ms = duration_ms(m->collection_interval, 0);
-    return id_decode(m->task_id, out, err);
+    return id_decode(m->task_id, out->task_id, err);
 }
 
 static bool signal_fill(void *message, struct request *out, struct err *err)
 {
     Nd__SignalTaskRequest *m = message;
-    return id_decode(m->task_id, out, err) &&
+    return id_decode(m->task_id, out->task_id, err) &&
            text_decode("signal", m->signal, out->signal, sizeof(out->signal), err);
+}
+
+static void words_fini(struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        free(words->list[i]);
+    free(words->list);
+    *words = (struct words){ 0 };
+}
+
+/* Arguments are bytes to the kernel: only a NUL cannot be in them. */
+static bool words_decode(size_t count, const ProtobufCBinaryData *from, struct words *out,
+                         struct err *err)
+{
+    size_t bytes = 0;
+    if (count == 0 || from[0].len == 0)
+        return err_set(err, ERR_INVALID, "command: is missing");
+    if (count > REQUEST_WORDS_MAX)
+        return err_set(err, ERR_INVALID, "command: has %zu words, at most %d are allowed", count,
+                       REQUEST_WORDS_MAX);
+    out->list = mem_array(count + 1, sizeof(char *));
+    for (size_t i = 0; i < count; i++) {
+        bytes += from[i].len;
+        if (bytes > REQUEST_WORD_BYTES_MAX)
+            return err_set(err, ERR_INVALID, "command: has more than %zu bytes",
+                           REQUEST_WORD_BYTES_MAX);
+        if (from[i].len > 0 && memchr(from[i].data, '\0', from[i].len) != NULL)
+            return err_set(err, ERR_INVALID, "command: a word has a NUL");
+        out->list[out->count++] = str_copy_n(from[i].len > 0 ? (const char *)from[i].data : "",
+                                             from[i].len);
+    }
+    return true;
+}
+
+static bool exec_fill(void *message, struct request *out, struct err *err)
+{
+    Nd__ExecTaskRequest *m = message;
+    out->timeout_ms = duration_ms(m->timeout, 0);
+    return id_decode(m->task_id, out->task_id, err) &&
+           words_decode(m->n_command, m->command, &out->command, err);
 }
 
 static const struct {
@@ -148,6 +189,7 @@ static const struct {
     [REQUEST_INSPECT] = { &nd__inspect_task_request__descriptor, inspect_fill },
     [REQUEST_STATS] = { &nd__task_stats_request__descriptor, stats_fill },
     [REQUEST_SIGNAL] = { &nd__signal_task_request__descriptor, signal_fill },
+    [REQUEST_EXEC] = { &nd__exec_task_request__descriptor, exec_fill },
 };
 _Static_assert(COUNT(rows) == REQUEST_KIND_COUNT, "a row for each kind");
 
@@ -166,6 +208,49 @@ void request_fini(struct request *request)
 {
     buf_fini(&request->driver_state);
     buf_fini(&request->config);
+    words_fini(&request->command);
+}
+
+static uint16_t cells(int32_t count)
+{
+    return count < 0 ? 0 : count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
+}
+
+static bool input_fill(Nd__ExecTaskStreamingRequest *m, struct exec_input_request *out,
+                       struct err *err)
+{
+    if (m->tty_size != NULL) {
+        out->has_size = true;
+        out->rows = cells(m->tty_size->height);
+        out->columns = cells(m->tty_size->width);
+    }
+    if (m->stdin != NULL) {
+        out->input = bytes_take(&m->stdin->data);
+        out->ends_input = m->stdin->close;
+    }
+    if (m->setup == NULL)
+        return true;
+    out->has_setup = true;
+    out->is_tty = m->setup->tty;
+    return id_decode(m->setup->task_id, out->task_id, err) &&
+           words_decode(m->setup->n_command, m->setup->command, &out->command, err);
+}
+
+bool exec_input_decode(struct view bytes, struct exec_input_request *out, struct err *err)
+{
+    *out = (struct exec_input_request){ 0 };
+    CLEANUP(message_freep) ProtobufCMessage *message = NULL;
+    if (unpack(&nd__exec_task_streaming_request__descriptor, bytes, &message, err) &&
+        input_fill((Nd__ExecTaskStreamingRequest *)message, out, err))
+        return true;
+    exec_input_fini(out);
+    return false;
+}
+
+void exec_input_fini(struct exec_input_request *request)
+{
+    words_fini(&request->command);
+    buf_fini(&request->input);
 }
 
 static int64_t core_mhz(const Nd__ClientTopology *topology)

@@ -15,6 +15,15 @@
 #define REQUEST_DURATION_MAX_MS INT64_C(604800000)
 #define REQUEST_STOP_DEFAULT_MS 5000 /* Nomad's kill_timeout */
 
+/* Words of a command, and their bytes, at most: what the kernel takes is about as much. */
+#define REQUEST_WORDS_MAX      4096
+#define REQUEST_WORD_BYTES_MAX ((size_t)1 << 20)
+
+struct words {   /* owns; zeroed is empty */
+    char **list; /* NULL-terminated */
+    size_t count;
+};
+
 enum request_kind {
     REQUEST_RECOVER,
     REQUEST_START,
@@ -24,18 +33,20 @@ enum request_kind {
     REQUEST_INSPECT,
     REQUEST_STATS,
     REQUEST_SIGNAL,
+    REQUEST_EXEC,
     REQUEST_KIND_COUNT
 };
 
 struct request {                         /* owns; zeroed is empty */
     char task_id[TASK_ID_MAX + 1];       /* all but START */
     char signal[REQUEST_SIGNAL_MAX + 1]; /* STOP, SIGNAL; may be "" */
-    int64_t timeout_ms;                  /* STOP */
+    int64_t timeout_ms;                  /* STOP; EXEC: 0 as long as it takes */
     int64_t interval_ms;                 /* STATS; 0: not given */
     bool force;                          /* DESTROY */
     int32_t version;                     /* RECOVER: of driver_state */
     struct buf driver_state;             /* RECOVER */
-    struct buf config;                   /* START: an encoded TaskConfig, not looked at */
+    struct buf config;    /* START, RECOVER: an encoded TaskConfig, not looked at here */
+    struct words command; /* EXEC; at least one */
 };
 
 /** Errors: INVALID malformed message, or a field that is missing or out of bounds, by name. */
@@ -43,6 +54,21 @@ MUST_USE bool request_decode(enum request_kind kind, struct view bytes, struct r
                              struct err *err);
 /** Releases; zeroed memory is fine. */
 void request_fini(struct request *request);
+
+struct exec_input_request { /* one message of ExecTaskStreaming; owns; zeroed is empty */
+    bool has_setup;         /* then the next three are set */
+    char task_id[TASK_ID_MAX + 1];
+    struct words command;
+    bool is_tty;
+    bool has_size;
+    uint16_t rows, columns;
+    struct buf input;
+    bool ends_input; /* after `input` */
+};
+/** Errors: INVALID malformed message, or a setup with a field missing or out of bounds, by name. */
+MUST_USE bool exec_input_decode(struct view bytes, struct exec_input_request *out, struct err *err);
+/** Releases; zeroed memory is fine. */
+void exec_input_fini(struct exec_input_request *request);
 
 struct config_request { /* SetConfig; owns */
     struct buf msgpack;

@@ -172,3 +172,97 @@ Test(request, tells_the_final_configuration_and_counts_usable_cores)
     cr_assert(config.is_final);
     cr_assert_eq(config.core_mhz, 2000);
 }
+
+static bool exec_with(size_t count, ProtobufCBinaryData *words)
+{
+    Nd__ExecTaskRequest message = ND__EXEC_TASK_REQUEST__INIT;
+    message.task_id = bytes_of("id", 2);
+    message.n_command = count;
+    message.command = words;
+    request_fini(&request);
+    return request_decode(REQUEST_EXEC, pack(&message), &request, &err);
+}
+
+Test(request, takes_a_command_as_bytes_but_without_a_nul)
+{
+    ProtobufCBinaryData words[] = { bytes_of("sh", 2), bytes_of("", 0), bytes_of("\xff\n", 2) };
+    cr_assert(exec_with(3, words), "%s", err.msg);
+    cr_expect_eq(request.command.count, 3);
+    cr_expect_str_eq(request.command.list[1], "");
+    cr_expect_str_eq(request.command.list[2], "\xff\n");
+    cr_expect_null(request.command.list[3]);
+    cr_expect_eq(request.timeout_ms, 0);
+    words[2] = bytes_of("a\0b", 3);
+    cr_assert_not(exec_with(3, words));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert_not(exec_with(0, words));
+    cr_assert_not(exec_with(1, &words[1]), "an empty program");
+}
+
+Test(request, refuses_more_words_or_bytes_than_are_sensible)
+{
+    const size_t most = REQUEST_WORDS_MAX;
+    ProtobufCBinaryData *words = mem_array(most + 1, sizeof(*words));
+    Nd__ExecTaskRequest message = ND__EXEC_TASK_REQUEST__INIT;
+    message.task_id = bytes_of("id", 2);
+    message.command = words;
+    for (size_t i = 0; i <= most; i++)
+        words[i] = bytes_of("x", 1);
+    for (size_t over = 0; over < 2; over++) {
+        message.n_command = most + over;
+        CLEANUP(buf_fini) struct buf bytes = { 0 };
+        size_t len = nd__exec_task_request__get_packed_size(&message);
+        bytes.len = nd__exec_task_request__pack(&message, buf_reserve(&bytes, len));
+        cr_expect_eq(request_decode(REQUEST_EXEC, buf_view(&bytes), &request, &err), over == 0);
+        request_fini(&request);
+    }
+    free(words);
+    char *large = mem_array(1, REQUEST_WORD_BYTES_MAX + 1);
+    memset(large, 'x', REQUEST_WORD_BYTES_MAX + 1);
+    ProtobufCBinaryData word = bytes_of(large, REQUEST_WORD_BYTES_MAX + 1);
+    message.n_command = 1;
+    message.command = &word;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    size_t len = nd__exec_task_request__get_packed_size(&message);
+    bytes.len = nd__exec_task_request__pack(&message, buf_reserve(&bytes, len));
+    cr_assert_not(request_decode(REQUEST_EXEC, buf_view(&bytes), &request, &err));
+    free(large);
+}
+
+Test(request, tells_the_parts_of_a_message_of_a_stream)
+{
+    struct exec_input_request got;
+    ProtobufCBinaryData word = bytes_of("sh", 2);
+    Nd__ExecTaskStreamingRequest message = ND__EXEC_TASK_STREAMING_REQUEST__INIT;
+    Nd__ExecTaskStreamingRequest__Setup setup = ND__EXEC_TASK_STREAMING_REQUEST__SETUP__INIT;
+    Nd__ExecTaskStreamingRequest__TerminalSize size =
+        ND__EXEC_TASK_STREAMING_REQUEST__TERMINAL_SIZE__INIT;
+    Nd__ExecTaskStreamingIOOperation input = ND__EXEC_TASK_STREAMING_IOOPERATION__INIT;
+    cr_assert(exec_input_decode(pack(&message), &got, &err), "a heartbeat");
+    cr_expect(!got.has_setup && !got.has_size && !got.ends_input && got.input.len == 0);
+    size.height = 33;
+    size.width = 70000;
+    input.data = bytes_of("in", 2);
+    input.close = true;
+    message.tty_size = &size;
+    message.stdin = &input;
+    cr_assert(exec_input_decode(pack(&message), &got, &err), "%s", err.msg);
+    cr_expect(got.has_size && got.rows == 33 && got.columns == UINT16_MAX && got.ends_input);
+    cr_expect(view_is_equal(buf_view(&got.input), view_str("in")));
+    exec_input_fini(&got);
+    size.height = -1;
+    setup.task_id = bytes_of("id", 2);
+    setup.n_command = 1;
+    setup.command = &word;
+    setup.tty = true;
+    message.setup = &setup;
+    cr_assert(exec_input_decode(pack(&message), &got, &err), "%s", err.msg);
+    cr_expect(got.has_setup && got.is_tty && got.rows == 0);
+    cr_expect_str_eq(got.task_id, "id");
+    cr_expect_str_eq(got.command.list[0], "sh");
+    exec_input_fini(&got);
+    setup.n_command = 0;
+    cr_assert_not(exec_input_decode(pack(&message), &got, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert_not(exec_input_decode(view_of("\xff", 1), &got, &err));
+}

@@ -1,6 +1,7 @@
 #include "driver/plugin/task_calls.h"
 
 #include "common/base/own.h"
+#include "common/log/log.h"
 #include "driver/nomad/config_schema.h"
 #include "driver/nomad/driver_state.h"
 #include "driver/nomad/task_config.h"
@@ -87,8 +88,13 @@ void call_recover(void *arg, struct rpc_call *call, struct view bytes)
         status_end(call, &err, STATUS_OTHER);
         return;
     }
-    tasks_recover(plugin->tasks, request.task_id, buf_view(&request.driver_state), answer_done,
-                  answer_new(call, STATUS_OTHER));
+    CLEANUP(task_spec_freep) struct task_spec *stored = NULL;
+    struct err err;
+    if (!task_spec_decode_stored(buf_view(&request.config), &stored, &err))
+        LOG(LOG_WARN, "no exec into the task is possible: its stored configuration is not good",
+            F(task, request.task_id), F(error, &err));
+    tasks_recover(plugin->tasks, request.task_id, buf_view(&request.driver_state), STEAL(stored),
+                  answer_done, answer_new(call, STATUS_OTHER));
 }
 
 static void on_started(void *arg, const struct task_handle *handle, const struct err *err)

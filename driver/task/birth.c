@@ -13,6 +13,7 @@
 #include "common/base/time.h"
 #include "common/cgroup/cgroup.h"
 #include "common/shimwire/spec.h"
+#include "driver/exec/environ.h"
 #include "driver/isolation/plan.h"
 #include "driver/limits/apply.h"
 #include "driver/nomad/plugin_config.h"
@@ -30,62 +31,32 @@ enum { SHIM_LOCK = 4, SHIM_CONTROL, SHIM_STDOUT, SHIM_STDERR, SHIM_CONFIG };
     2000 /* of it, for the final checkpoint of an agent that ignores signals \
           */
 
-/* Text that the arrays of a program point into. */
+/* The arrays of the agent's program. */
 struct texts {
-    char **made;
-    size_t made_count;
-    const char **argv, **envp;
+    const char **argv;
+    struct environ env;
 };
 
 static void texts_fini(struct texts *texts)
 {
-    for (size_t i = 0; i < texts->made_count; i++)
-        free(texts->made[i]);
-    free(texts->made);
     free(texts->argv);
-    free(texts->envp);
-}
-
-static bool is_variable(const char *entry, const char *name)
-{
-    const size_t len = strlen(name);
-    return strncmp(entry, name, len) == 0 && entry[len] == '=';
-}
-
-/* Ours win: an agent that was given another AGENT_API would talk to somebody else's sidecar. */
-static const char *const own_names[] = { "AGENT_NAME", "AGENT_API", "AGENT_STATE_DIR",
-                                         "AGENT_EPOCH", "AGENT_RESTORED" };
-
-static bool is_own(const char *entry)
-{
-    for (size_t i = 0; i < COUNT(own_names); i++)
-        if (is_variable(entry, own_names[i]))
-            return true;
-    return false;
+    environ_fini(&texts->env);
 }
 
 static void texts_fill(const struct birth_in *in, struct texts *out)
 {
     const struct task_spec *spec = in->spec;
     const struct str_list *args = &spec->config.args;
-    const char *at = (const char *)spec->env.data;
-    size_t count = 0;
     out->argv = mem_array(args->count + 2, sizeof(char *));
     out->argv[0] = in->plan->command;
     for (size_t i = 0; i < args->count; i++)
         out->argv[i + 1] = args->items[i];
-    out->envp = mem_array(spec->env_count + COUNT(own_names) + 1, sizeof(char *));
-    for (size_t i = 0; i < spec->env_count; i++, at += strlen(at) + 1)
-        if (!is_own(at))
-            out->envp[count++] = at;
-    if (!in->plan->sidecar)
-        return;
-    const char *const values[] = { in->plan->agent_name, in->paths->api, in->plan->state_path };
-    out->made = mem_array(COUNT(values), sizeof(char *));
-    for (size_t i = 0; i < COUNT(values); i++) {
-        out->made[out->made_count++] = str_format("%s=%s", own_names[i], values[i]);
-        out->envp[count++] = out->made[i];
-    }
+    environ_fill(&(struct environ_in){ .env = &spec->env,
+                                       .env_count = spec->env_count,
+                                       .agent_name = in->plan->agent_name,
+                                       .api_path = in->paths->api,
+                                       .state_path = in->plan->state_path },
+                 &out->env);
 }
 
 /* A job that wants no logs gets the null device, as from Nomad. */
@@ -115,24 +86,21 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch,
 {
     static const char *const sidecar_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
     const char *const sidecar_argv[] = { in->plan->sidecar, "attach", NULL };
-    const struct isolation_plan isolation = isolation_default();
-    uint8_t isolation_bytes[ISOLATION_BYTES];
     CLEANUP(texts_fini) struct texts texts = { 0 };
     struct shim_spec spec;
     texts_fill(in, &texts);
-    isolation_encode(&isolation, isolation_bytes);
     shim_spec_init(&spec);
     memcpy(spec.nonce, launch->nonce, sizeof(spec.nonce));
     spec.task_id = in->spec->id;
     spec.task_name = in->spec->name;
-    spec.agent = (struct shim_program){ texts.argv, texts.envp };
+    spec.agent = (struct shim_program){ texts.argv, texts.env.list };
     if (in->plan->sidecar)
         spec.sidecar = (struct shim_program){ sidecar_argv, sidecar_env };
-    spec.cwd = in->plan->task_dir;
-    spec.uid = in->plan->user.uid;
-    spec.gid = in->plan->user.gid;
-    spec.groups = in->plan->user.groups;
-    spec.group_count = in->plan->user.group_count;
+    spec.cwd = launch->inside.cwd;
+    spec.uid = launch->inside.uid;
+    spec.gid = launch->inside.gid;
+    spec.groups = launch->inside.groups;
+    spec.group_count = launch->inside.group_count;
     spec.lock_fd = SHIM_LOCK;
     spec.control_fd = SHIM_CONTROL;
     fill_logs(in, &spec);
@@ -145,7 +113,7 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch,
     spec.cores = limits->affinity ? limits->affinity : "";
     spec.agent_enters = (const char *const *)limits->agent;
     spec.sidecar_enters = (const char *const *)limits->sidecar;
-    spec.isolation = view_of(isolation_bytes, sizeof(isolation_bytes));
+    spec.isolation = view_of(launch->inside.isolation, launch->inside.isolation_len);
     spec.stop_signal = SIGTERM;
     spec.stop_timeout_ms = STOP_TIMEOUT_MS;
     spec.reserve_ms = in->plan->sidecar ? STOP_RESERVE_MS : 0;
@@ -153,13 +121,35 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch,
     return shim_spec_seal(&spec, out, err);
 }
 
+/* The one place where it is decided: the shim's spec repeats it, and so does each later exec's. */
+static void inside_fill(const struct birth_in *in, struct launch_inside *out)
+{
+    const struct isolation_plan isolation = isolation_default();
+    const struct user_ids *user = &in->plan->user;
+    _Static_assert(USER_GROUPS_MAX <= SHIM_SPEC_GROUPS_MAX, "all groups fit");
+    _Static_assert(ISOLATION_BYTES <= SHIM_SPEC_PLAN_MAX, "the plan fits");
+    out->is_known = true;
+    out->uid = user->uid;
+    out->gid = user->gid;
+    memcpy(out->groups, user->groups, user->group_count * sizeof(out->groups[0]));
+    out->group_count = (uint32_t)user->group_count;
+    isolation_encode(&isolation, out->isolation);
+    out->isolation_len = ISOLATION_BYTES;
+}
+
 static bool launch_fill(const struct birth_in *in, struct launch *out, struct err *err)
 {
+    const bool has_sidecar = in->plan->sidecar != NULL;
     const struct {
         char *to;
         const char *from;
         size_t size;
     } texts[] = {
+        { out->inside.cwd, in->plan->task_dir, sizeof(out->inside.cwd) },
+        { out->inside.agent_name, has_sidecar ? in->plan->agent_name : "",
+          sizeof(out->inside.agent_name) },
+        { out->inside.state_path, has_sidecar ? in->plan->state_path : "",
+          sizeof(out->inside.state_path) },
         { out->alloc_id, in->spec->alloc_id, sizeof(out->alloc_id) },
         { out->task_name, in->spec->name, sizeof(out->task_name) },
         { out->task_id, in->spec->id, sizeof(out->task_id) },
@@ -171,6 +161,7 @@ static bool launch_fill(const struct birth_in *in, struct launch *out, struct er
             return err_set(err, ERR_INVALID, "start task: \"%.64s...\" is too long", texts[i].from);
         memcpy(texts[i].to, texts[i].from, strlen(texts[i].from) + 1);
     }
+    inside_fill(in, &out->inside);
     if (getrandom(out->nonce, sizeof(out->nonce), 0) != (ssize_t)sizeof(out->nonce))
         return err_sys(err, errno, "read random bytes");
     out->at = wall_now();

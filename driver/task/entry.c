@@ -111,6 +111,7 @@ void entry_free(struct task *task)
     entry_job_free(task);
     task_spec_free(task->spec);
     task_paths_fini(&task->paths);
+    inside_fini(&task->inside);
     free(task->id);
     free(task->alloc_id);
     free(task->name);

@@ -11,6 +11,7 @@
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
 #include "driver/task/birth.h"
+#include "driver/exec/inside.h"
 #include "driver/task/ledger.h"
 #include "driver/task/paths.h"
 #include "driver/task/plan.h"
@@ -20,6 +21,7 @@
 #define TASK_MAGIC   0x7461736bU /* "task" */
 #define TASK_BUCKETS 256
 
+struct execs;
 struct shimlink;
 struct loop_timer;
 struct reaper;
@@ -83,11 +85,14 @@ struct task {
     bool is_late;
     struct proc_identity shim; /* as STATE said; pid 0: not known */
     pid_t agent_pid;
+    uint64_t agent_start_ticks, epoch;
+    bool is_executed;  /* the agent's program runs: its surroundings are there */
     const char *phase; /* static */
 
     bool has_result;
     struct task_result result;
     struct usage_raw last_usage[2]; /* agent, sidecar; at.ns 0: none */
+    struct inside inside;
 };
 
 struct tasks {
@@ -103,6 +108,7 @@ struct tasks {
     struct host_health_memory health; /* the check's own while one runs */
     bool is_checking;
     struct reaper *reapers;
+    struct execs *execs;
     bool is_closing;
     struct call *closing;
 };

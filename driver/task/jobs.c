@@ -8,6 +8,7 @@
 #include "common/base/dir.h"
 #include "common/base/own.h"
 #include "common/log/log.h"
+#include "driver/exec/launch.h"
 #include "driver/nomad/task_spec.h"
 #include "driver/task/logfile.h"
 
@@ -37,6 +38,24 @@ static void keep_logs_open(struct task *task)
         LOG(LOG_DEBUG, "a log has no reader yet", F(task, task->id), F(error, &ignored));
 }
 
+/* A shim that we did not start: the program for execs into its task, and what a driver that died
+ * together with the helpers of its execs has left there. */
+static void settle_in(struct task *task)
+{
+    struct task_job *job = task->job;
+    struct err why = { 0 };
+    job->sign = SIGN_ALIVE;
+    if (!task->is_asked)
+        return;
+    if (!job->plan.shim &&
+        !helper_find(task->tasks->config.shim, "agent-shim", PLAN_LIBEXEC, &job->plan.shim, &why))
+        LOG(LOG_WARN, "no exec into the task is possible", F(task, task->id), F(error, &why));
+    const unsigned stuck = exec_sweep(job->found.launch.cgroup_dir);
+    if (stuck)
+        LOG(LOG_WARN, "execs left something that cannot be removed", F(task, task->id),
+            F(count, stuck));
+}
+
 /* True when the directory is ours now; else the sign says whose, or that it failed. */
 static bool claim(struct task *task)
 {
@@ -55,7 +74,7 @@ static bool claim(struct task *task)
         job->is_ours = true;
         return true;
     case LEDGER_ALIVE:
-        job->sign = SIGN_ALIVE;
+        settle_in(task);
         return false;
     case LEDGER_OTHER:
         keep_logs_open(task);
@@ -162,7 +181,9 @@ void job_look(void *arg)
         job->sign = SIGN_FAILED;
         return;
     }
-    job->sign = job->found.found == LEDGER_ALIVE ? SIGN_ALIVE : SIGN_OVER;
+    job->sign = SIGN_OVER;
+    if (job->found.found == LEDGER_ALIVE)
+        settle_in(task);
 }
 
 static void kill_shim(struct task *task)

@@ -81,6 +81,7 @@ static void take_launch(struct task *task, const struct launch *launch)
 {
     memcpy(task->nonce, launch->nonce, sizeof(task->nonce));
     take_cgroup(task, launch);
+    inside_take_launch(&task->inside, &launch->inside);
     task->launched = task->started = launch->at;
 }
 
@@ -97,6 +98,10 @@ static void take_findings(struct task *task)
         take_cgroup(task, &job->born.launch);
     if (job->sign == SIGN_ALIVE || job->sign == SIGN_OVER)
         take_launch(task, &found->launch);
+    if (job->plan.shim && (job->sign == SIGN_ALIVE || job->sign == SIGN_SPAWNED)) {
+        free(task->inside.shim);
+        task->inside.shim = STEAL(job->plan.shim);
+    }
     if (job->sign == SIGN_OVER && found->found == LEDGER_OVER)
         take_record(task, &found->record);
     else if (job->sign == SIGN_OVER)
@@ -172,6 +177,10 @@ static void note_state(struct task *task, const struct shim_msg *msg)
 {
     task->phase = shim_phase_name(msg->state.phase);
     task->agent_pid = (pid_t)msg->state.agent_pid;
+    task->agent_start_ticks = msg->state.agent_start_ticks;
+    task->epoch = msg->state.epoch;
+    task->is_executed = msg->state.phase == SHIM_PHASE_RUNNING ||
+                        msg->state.phase == SHIM_PHASE_STOPPING;
     task->shim.pid = (pid_t)msg->state.shim_pid;
     task->shim.start_ticks = msg->state.shim_start_ticks;
     memcpy(task->shim.boot_id, task->tasks->boot_id, sizeof(task->shim.boot_id));
@@ -351,6 +360,8 @@ static void do_nothing(struct task *task) { (void)task; }
 
 static void release_start(struct task *task)
 {
+    if (task->spec)
+        inside_take_spec(&task->inside, task->spec);
     task_spec_freep(&task->spec);
     entry_job_free(task);
 }
@@ -380,6 +391,7 @@ static void do_end(struct task *task)
     late_cancel(task);
     task->phase = "ended";
     task->agent_pid = 0;
+    task->is_executed = false;
     answer_asked(task, NULL);
     release_start(task);
     if (task->result.err[0])

@@ -142,8 +142,8 @@ Test(life, recovers_a_live_task_as_it_was)
     const pid_t agent = entry(ID)->agent_pid;
     rig_restart(&rig);
     struct reply first = { .rig = &rig }, second = { .rig = &rig };
-    tasks_recover(rig.tasks, ID, buf_view(&rig.state), on_done, &first);
-    tasks_recover(rig.tasks, ID, buf_view(&rig.state), on_done, &second);
+    tasks_recover(rig.tasks, ID, buf_view(&rig.state), NULL, on_done, &first);
+    tasks_recover(rig.tasks, ID, buf_view(&rig.state), NULL, on_done, &second);
     rig_until(&rig, &first.is_done);
     rig_until(&rig, &second.is_done);
     cr_assert(first.is_ok && second.is_ok, "%s", first.err.msg);

@@ -10,8 +10,7 @@
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
 
-#define LIBEXEC "/usr/libexec/nomad-driver-agent"
-#define ETC     "/etc"
+#define ETC "/etc"
 
 static bool check_supported(const struct task_spec *spec, struct err *err)
 {
@@ -73,7 +72,7 @@ static bool plan_sidecar(const struct task_spec *spec, const struct plugin_confi
                          const struct task_paths *paths, struct task_plan *out, struct err *err)
 {
     const char *region = task_spec_env(spec, "NOMAD_REGION");
-    if (!helper_find(config->sidecar, "agent-sidecar", LIBEXEC, &out->sidecar, err) ||
+    if (!helper_find(config->sidecar, "agent-sidecar", PLAN_LIBEXEC, &out->sidecar, err) ||
         !state_path_find(spec, out->task_dir, &out->state_path, err))
         return false;
     out->agent_name = agent_name_of(spec);
@@ -95,7 +94,7 @@ static bool plan_fill(const struct task_spec *spec, const struct plugin_config *
     if (!check_supported(spec, err) || !check_logs(spec, config, err) ||
         !task_dir_find(spec, &out->task_dir, err) || !user_find(ETC, spec->user, &out->user, err) ||
         !command_find(spec, &out->user, &out->command, err) ||
-        !helper_find(config->shim, "agent-shim", LIBEXEC, &out->shim, err))
+        !helper_find(config->shim, "agent-shim", PLAN_LIBEXEC, &out->shim, err))
         return false;
     if (!limits_want_make(spec, config, sysconf(_SC_NPROCESSORS_ONLN), &out->limits, err))
         return false;
@@ -106,8 +105,8 @@ static bool plan_fill(const struct task_spec *spec, const struct plugin_config *
 bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,
                   struct err *err)
 {
-    return helper_find(config->shim, "agent-shim", LIBEXEC, out_shim, err) &&
-           helper_find(config->sidecar, "agent-sidecar", LIBEXEC, out_sidecar, err);
+    return helper_find(config->shim, "agent-shim", PLAN_LIBEXEC, out_shim, err) &&
+           helper_find(config->sidecar, "agent-sidecar", PLAN_LIBEXEC, out_sidecar, err);
 }
 
 bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,

@@ -7,6 +7,8 @@
 #include "driver/task/paths.h"
 #include "driver/task/resolve.h"
 
+#define PLAN_LIBEXEC "/usr/libexec/nomad-driver-agent" /* where our helpers are installed */
+
 struct plugin_config;
 struct task_spec;
 

@@ -94,7 +94,7 @@ static inline struct reply rig_destroy(struct rig *rig, const char *id, bool for
 static inline struct reply rig_recover(struct rig *rig, const char *id, struct view state)
 {
     struct reply reply = { .rig = rig };
-    tasks_recover(rig->tasks, id, state, on_done, &reply);
+    tasks_recover(rig->tasks, id, state, rig_spec(rig, id, ""), on_done, &reply);
     cr_assert_not(reply.is_done, "an answer inside the call");
     rig_until(rig, &reply.is_done);
     return reply;

@@ -10,6 +10,8 @@
 #include "common/loop/loop.h"
 #include "common/shimlink/shimlink.h"
 #include "common/shimwire/msg.h"
+#include "driver/exec/exec.h"
+#include "driver/exec/wish.h"
 #include "driver/limits/dirs.h"
 #include "driver/nomad/driver_state.h"
 #include "driver/task/entry.h"
@@ -34,6 +36,7 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     tasks->event_arg = arg;
     plugin_config_copy(config, &tasks->config);
     cgroup_layout_read("", &tasks->layout);
+    tasks->execs = execs_new(loop);
     if (!proc_boot_id(tasks->boot_id, &err))
         LOG(LOG_ERROR, "boot id cannot be read", F(error, &err)); /* no launch will match it */
     return tasks;
@@ -132,6 +135,8 @@ void tasks_check(struct tasks *tasks, task_health_fn *on_health, void *arg)
 static const struct err closing_err = { .kind = ERR_UNAVAILABLE,
                                         .msg = "the driver is shutting down" };
 
+static void execs_closed(void *arg) { job_counted(arg); }
+
 static void leave(struct task *task) { life_leave(task, &closing_err); }
 
 void tasks_close(struct tasks *tasks, task_done_fn *on_done, void *arg)
@@ -140,6 +145,8 @@ void tasks_close(struct tasks *tasks, task_done_fn *on_done, void *arg)
     tasks->is_closing = true;
     entry_each(tasks, leave);
     reapers_free(&tasks->reapers);
+    tasks->jobs++;
+    execs_close(tasks->execs, execs_closed, tasks);
     call_add(&tasks->closing, on_done, arg);
     if (tasks->jobs == 0)
         calls_answer(tasks->loop, &tasks->closing, NULL);
@@ -151,6 +158,7 @@ void tasks_free(struct tasks *tasks)
         return;
     assert(tasks->is_closing && tasks->jobs == 0);
     entry_each(tasks, entry_free);
+    execs_free(tasks->execs);
     plugin_config_fini(&tasks->config);
     free(tasks);
 }
@@ -256,8 +264,9 @@ static bool recover_new(struct tasks *tasks, const char *id, struct view bytes, 
 }
 
 void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
-                   task_done_fn *on_done, void *arg)
+                   struct task_spec *stored, task_done_fn *on_done, void *arg)
 {
+    CLEANUP(task_spec_freep) struct task_spec *owned = stored;
     struct task *task = entry_find(tasks, task_id);
     struct err err = { 0 };
     if (task && task->is_asked && !task->on_started) {
@@ -272,6 +281,8 @@ void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_
         call_answer(tasks->loop, on_done, arg, &err);
         return;
     }
+    if (owned)
+        inside_take_spec(&task->inside, owned);
     call_add(&task->recoveries, on_done, arg);
     life_recover(task);
 }
@@ -517,6 +528,60 @@ void tasks_usage(struct tasks *tasks, const char *task_id, task_usage_fn *on_usa
     }
     tasks->jobs++;
     loop_work(tasks->loop, sample_job, sample_done, s);
+}
+
+static bool exec_check(const struct tasks *tasks, const struct task *task, struct err *err)
+{
+    const struct inside *inside = &task->inside;
+    if (task->state == TASK_ENDED || task->state == TASK_REMOVING)
+        return err_set(err, ERR_CONFLICT, "the task has ended");
+    if (task->state != TASK_LIVE || !task->is_executed || !task->agent_pid)
+        return err_set(err, ERR_CONFLICT, "the agent does not run (%s)", task->phase);
+    if (!inside->is_known)
+        return err_set(err, ERR_CONFLICT,
+                       "an older version of the driver has started it, which did not note what an "
+                       "exec needs: restart the task");
+    if (!inside->task_dir || !inside->shim)
+        return err_set(err, ERR_CONFLICT, "%s is not known here",
+                       inside->shim ? "the task's environment" : "agent-shim");
+    if (execs_count(tasks->execs, task->id) >= TASK_EXECS_MAX)
+        return err_set(err, ERR_CONFLICT, "%d execs run in it already", TASK_EXECS_MAX);
+    return true;
+}
+
+static bool exec_begin(struct tasks *tasks, const struct task *task, const struct exec_wish *wish,
+                       const struct exec_owner *owner, struct exec **out, struct err *err)
+{
+    const struct exec_target target = { .inside = &task->inside,
+                                        .agent_pid = task->agent_pid,
+                                        .agent_start_ticks = task->agent_start_ticks,
+                                        .epoch = task->epoch,
+                                        .boot_id = tasks->boot_id,
+                                        .api_path = task->paths.api,
+                                        .cgroup_dir = task->cgroup_dir };
+    CLEANUP(str_freep) char *cgroup = NULL;
+    struct exec_start start = { .spec = FD_NONE,
+                                .shim = task->inside.shim,
+                                .key = task->id,
+                                .mode = wish->mode,
+                                .uid = task->inside.uid };
+    if (!exec_check(tasks, task, err) || !exec_wish_seal(wish, &target, &start.spec, &cgroup, err))
+        return false;
+    start.cgroup = cgroup;
+    *out = exec_new(tasks->execs, &start, owner);
+    return true;
+}
+
+bool tasks_exec(struct tasks *tasks, const char *task_id, const struct exec_wish *wish,
+                const struct exec_owner *owner, struct exec **out, struct err *err)
+{
+    const struct task *task = entry_find(tasks, task_id);
+    if (tasks->is_closing)
+        return err_set(err, ERR_CONFLICT, "exec in task: the driver is shutting down");
+    if (!task)
+        return err_set(err, ERR_NOT_FOUND, "exec in task: no such task \"%.128s\"", task_id);
+    return exec_begin(tasks, task, wish, owner, out, err) ||
+           err_wrap(err, "exec in task \"%.100s\"", task_id);
 }
 
 size_t tasks_count(const struct tasks *tasks) { return tasks->count; }

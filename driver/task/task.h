@@ -14,6 +14,12 @@
 #include "driver/host/health.h"
 #include "driver/host/usage.h"
 
+/* At a time in one task: each is two processes and up to five pipes. */
+#define TASK_EXECS_MAX 32
+
+struct exec;
+struct exec_owner;
+struct exec_wish;
 struct loop;
 struct plugin_config;
 struct task_spec;
@@ -83,11 +89,12 @@ void tasks_start(struct tasks *tasks, struct task_spec *spec, task_started_fn *o
                  void *arg);
 
 /** Makes a task of an earlier driver process known again, or does nothing when it is known.
- *  Errors: INVALID, CORRUPT a driver_state that is not ours or damaged; NOT_FOUND another boot, or
- *  neither a live shim nor an exit record of that launch; UNAVAILABLE no answer in 8 s. Nobody is
- *  signalled on any error. */
+ * `stored` (ours now; NULL: none) is the agent's copy of the task's configuration: without it no
+ * exec into the task is possible. Errors: INVALID, CORRUPT a driver_state that is not ours or
+ * damaged; NOT_FOUND another boot, or neither a live shim nor an exit record of that launch;
+ * UNAVAILABLE no answer in 8 s. Nobody is signalled on any error. */
 void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_state,
-                   task_done_fn *on_done, void *arg);
+                   struct task_spec *stored, task_done_fn *on_done, void *arg);
 
 struct task_wait;
 /** Completes with the result once the task has ended. Any number at a time, before and after the
@@ -122,6 +129,12 @@ MUST_USE bool tasks_inspect(struct tasks *tasks, const char *task_id, struct tas
 /** One sample; rates are since the sample before it, zero for the first. Errors: NOT_FOUND unknown
  *  or ended. */
 void tasks_usage(struct tasks *tasks, const char *task_id, task_usage_fn *on_usage, void *arg);
+
+/** Begins a command in a running task. Errors: NOT_FOUND unknown id; CONFLICT the agent does not
+ * run now, TASK_EXECS_MAX run in the task already, or an older driver has started it; INVALID too
+ * long. What goes wrong later is told by exec_next. */
+MUST_USE bool tasks_exec(struct tasks *tasks, const char *task_id, const struct exec_wish *wish,
+                         const struct exec_owner *owner, struct exec **out, struct err *err);
 
 /** Tasks in the table. */
 size_t tasks_count(const struct tasks *tasks);
