@@ -154,18 +154,18 @@ func TestC65Signals(t *testing.T) {
 	}
 }
 
-// Exec and networks are declared absent in this release.
-func TestC66ExecIsDeclaredAbsent(t *testing.T) {
+// Exec is declared; networks are declared absent in this release.
+func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
 	capabilities := n.P.Must("Capabilities", M{})
-	if !capabilities.Has("capabilities") || capabilities.Bool("capabilities.exec") || capabilities.Bool("capabilities.must_create_network") {
+	if !capabilities.Has("capabilities") || !capabilities.Bool("capabilities.exec") || capabilities.Bool("capabilities.must_create_network") {
 		t.Errorf("capabilities: %v", capabilities)
 	}
 	if !capabilities.Bool("capabilities.send_signals") || capabilities.Int("capabilities.fs_isolation") != 0 {
 		t.Errorf("capabilities: %v", capabilities)
 	}
-	for _, name := range []string{"ExecTask", "ExecStreaming", "CreateNetwork", "DestroyNetwork"} {
+	for _, name := range []string{"CreateNetwork", "DestroyNetwork"} {
 		_, err := n.P.Call(name, M{})
 		WantCode(t, name, err, codes.Unimplemented)
 	}
