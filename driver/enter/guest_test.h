@@ -31,6 +31,9 @@ struct guest_spec {
     bool has_bad_boot_id;
 };
 
+/* Called in the helper when it has its state; NULL: nothing. */
+static void (*guest_trap)(void);
+
 static inline _Noreturn void guest_be_helper(int spec, int control, int in, int out, int err_fd)
 {
     const int from[] = { spec, control, in, out, err_fd };
@@ -47,7 +50,11 @@ static inline _Noreturn void guest_be_helper(int spec, int control, int in, int 
     (void)syscall(SYS_close_range, 8U, ~0U, 0U);
     struct enter *enter = mmap(NULL, sizeof(*enter), PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (enter == MAP_FAILED || !enter_take_spec(enter, &err))
+    if (enter == MAP_FAILED)
+        _exit(97);
+    if (guest_trap != NULL)
+        guest_trap();
+    if (!enter_take_spec(enter, &err))
         _exit(97);
     _exit(enter_live(enter));
 }
