@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +78,9 @@ static bool open_agent(struct enter_child *child, struct err *err)
         return err->kind == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, GONE) : false;
     if (!find_namespaces(child, who.pid, err) || !v1_open(who.pid, &child->v1, err))
         return false;
+    if (sched_getaffinity(who.pid, sizeof(child->cores), &child->cores) != 0)
+        return errno == ESRCH ? err_set(err, ERR_NOT_FOUND, GONE)
+                              : err_sys(err, errno, "read the task's cores");
     /* What was read by the number was its own: it had not ended afterwards either. */
     return is_alive(child->agent.raw) || err_set(err, ERR_NOT_FOUND, GONE);
 }
@@ -115,6 +117,14 @@ void enter_child_fini(struct enter_child *child)
 }
 
 /* ---- in the command's process ---- */
+
+static int join_limits(const struct enter_child *child)
+{
+    int error = v1_join(&child->v1);
+    if (error == 0 && sched_setaffinity(0, sizeof(child->cores), &child->cores) != 0)
+        error = errno;
+    return error;
+}
 
 /* All of ours but what the rest of the way needs: whoever gets hold of this process from inside the
  * task must find nothing that leads out. */
@@ -162,7 +172,7 @@ static bool prepare(const void *arg, int keep_fd, struct proc_failure *why)
 {
     struct enter_child *child = (struct enter_child *)(uintptr_t)arg; /* our copy of it */
     int stage = 0, error = 0;
-    if (failed(why, ENTER_STAGE_LIMITS, v1_join(&child->v1)) ||
+    if (failed(why, ENTER_STAGE_LIMITS, join_limits(child)) ||
         failed(why, ENTER_STAGE_DESCRIPTORS, close_ours(keep_fd, child->agent.raw)) ||
         failed(why, ENTER_STAGE_AGENT, see_agent(child)) ||
         failed(why, ENTER_STAGE_TERMINAL, take_terminal(child)))

@@ -3,6 +3,8 @@
  * What can be found out beforehand is found out in the helper; the rest runs between clone and
  * exec, async-signal-safe, in a fixed order. */
 #pragma once
+#include <sched.h>
+
 #include "common/base/fd.h"
 #include "common/proc/spawn.h"
 #include "common/shimwire/exec_spec.h"
@@ -10,7 +12,7 @@
 #include "driver/isolation/apply.h"
 
 #define ENTER_STAGES(X) /* stage, number (above those of driver/isolation), what was being done */ \
-    X(LIMITS, 80, "join the task's cgroups")                                                       \
+    X(LIMITS, 80, "join the task's limits")                                                        \
     X(DESCRIPTORS, 81, "close what is not the command's")                                          \
     X(AGENT, 82, "see whether the task still runs")                                                \
     X(TERMINAL, 83, "get the terminal")                                                            \
@@ -23,6 +25,7 @@ struct enter_child { /* owns agent and v1 */
     const struct exec_spec *spec;
     struct fd agent; /* pidfd */
     struct v1_cgroups v1;
+    cpu_set_t cores; /* the agent's: on some hosts that is how its cores are given */
     struct isolation_subject subject;
     bool in_pidns; /* of its own: entered for children before the first clone */
     const char *argv[SHIM_SPEC_SLOTS + 2]; /* [0]: the program that was found */

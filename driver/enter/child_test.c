@@ -53,7 +53,7 @@ Test(child, every_failure_has_its_kind_and_its_words)
         { { ISOLATION_STAGE_ENTER, EPERM }, ERR_SYSTEM, "enter the task's namespaces" },
         { { ISOLATION_STAGE_USER, EPERM }, ERR_SYSTEM, "set user" },
         { { ENTER_STAGE_TERMINAL, EPERM }, ERR_SYSTEM, "get the terminal" },
-        { { ENTER_STAGE_LIMITS, ENODEV }, ERR_SYSTEM, "join the task's cgroups" },
+        { { ENTER_STAGE_LIMITS, ENODEV }, ERR_SYSTEM, "join the task's limits" },
         { { PROC_STAGE_CGROUP, EBUSY }, ERR_SYSTEM, "enter the cgroup" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

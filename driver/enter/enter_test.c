@@ -65,6 +65,27 @@ Test(enter, another_set_of_namespaces_is_joined_as_far_as_it_differs)
     house_fini(&house);
 }
 
+Test(enter, the_command_runs_on_the_agents_cores)
+{
+    struct house house;
+    struct guest guest;
+    cpu_set_t own, one;
+    char wanted[32];
+    house_init(&house, CLONE_NEWUTS, true);
+    cr_assert_eq(sched_getaffinity(0, sizeof(own), &own), 0);
+    size_t last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &own))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    cr_assert_eq(sched_setaffinity(house.pid, sizeof(one), &one), 0);
+    guest_run(&guest, &house,
+              &(struct guest_spec){ .script = "grep Cpus_allowed_list /proc/self/status" });
+    (void)snprintf(wanted, sizeof(wanted), "Cpus_allowed_list:\t%zu\n", last);
+    cr_expect_str_eq(guest.text, wanted);
+    house_fini(&house);
+}
+
 Test(enter, tells_the_signal_that_ended_the_command)
 {
     struct house house;
