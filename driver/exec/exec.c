@@ -84,13 +84,13 @@ static void let_go(struct exec *exec)
     shimlink_freep(&exec->channel);
     loop_watch_freep(&exec->death);
     loop_timer_freep(&exec->timer);
-    fd_closep(&exec->spec);
 }
 
 static void exec_free(struct exec *exec)
 {
     assert(exec->magic == EXEC_MAGIC && !exec->is_working);
     let_go(exec);
+    fd_closep(&exec->spec); /* not earlier: a worker may be about to hand it over */
     proc_fini(&exec->born.helper);
     *exec->link = exec->next;
     if (exec->next != NULL)
