@@ -56,9 +56,17 @@ static bool empty_without_cgroup(pid_t command, struct err *err)
     return true;
 }
 
+/* Freezing and thawing for nobody costs more than a command like `true`. */
+static bool is_populated(const struct cgroup *cgroup)
+{
+    struct err why = { 0 };
+    struct cgroup_events now;
+    return cgroup_is_open(cgroup) && (!cgroup_events(cgroup, &now, &why) || now.populated);
+}
+
 bool enter_tree_empty(struct enter_tree *tree, pid_t command, struct err *err)
 {
-    if (cgroup_is_open(&tree->own) && !cgroup_kill_wait(&tree->own, EMPTY_MS, err))
+    if (is_populated(&tree->own) && !cgroup_kill_wait(&tree->own, EMPTY_MS, err))
         return false;
     return cgroup_is_open(&tree->own) || command == 0 || empty_without_cgroup(command, err);
 }
