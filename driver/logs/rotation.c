@@ -137,7 +137,13 @@ static bool open_number(struct rotation *rotation, uint32_t number)
     return true;
 }
 
-/* The first number from `from` on that can be ours. */
+static void keep_highest(struct rotation *rotation, uint32_t number, uint32_t *highest)
+{
+    (void)rotation;
+    *highest = number > *highest ? number : *highest;
+}
+
+/* The first number from `from` on that can be ours; when too many are taken, behind them all. */
 static bool open_from(struct rotation *rotation, uint32_t from, struct err *err)
 {
     uint32_t number = from;
@@ -148,6 +154,11 @@ static bool open_from(struct rotation *rotation, uint32_t from, struct err *err)
         if (errno != EEXIST)
             break;
     }
+    uint32_t highest = 0;
+    if (errno == EEXIST)
+        each_number(rotation, keep_highest, &highest);
+    if (highest >= number && highest < ROTATION_LAST && open_number(rotation, highest + 1))
+        return true;
     return err_sys(err, errno, "open log \"%s.%u\"", rotation->stem, (unsigned)number);
 }
 

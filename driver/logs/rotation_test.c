@@ -198,15 +198,20 @@ Test(rotation, says_which_log_cannot_be_opened)
     fd_closep(&p.dir);
 }
 
-Test(rotation, gives_up_when_somebody_has_taken_every_number)
+/* Another task of the allocation that wants to silence this one. */
+Test(rotation, goes_behind_whoever_has_taken_many_numbers_and_gives_up_at_the_last)
 {
     struct place p;
     place_open(&p, 10, 3);
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 100; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "web.stdout.%d", i);
         cr_assert_eq(symlinkat("nowhere", p.dir.raw, name), 0);
     }
+    put(&p, "heard");
+    expect(&p, "web.stdout.100", "heard");
+    cr_assert_eq(unlinkat(p.dir.raw, "web.stdout.100", 0), 0);
+    cr_assert_eq(symlinkat("nowhere", p.dir.raw, "web.stdout.999999999"), 0);
     cr_expect_not(rotation_ready(&p.rotation, &p.err));
     place_close(&p);
 }
