@@ -121,6 +121,18 @@ static bool check_sum(struct view bytes, struct err *err)
     return got == want || err_set(err, ERR_CORRUPT, "launch record: damaged, the checksum differs");
 }
 
+bool launch_is_later(struct view bytes)
+{
+    struct err ignored = { 0 };
+    struct cursor c = cursor_of(bytes, "launch record");
+    struct view mark;
+    uint16_t version = 0;
+    return check_sum(bytes, &ignored) &&
+           cursor_take(&c, "magic", sizeof(magic) - 1, &mark, &ignored) &&
+           cursor_u16(&c, "version", &version, &ignored) && view_is_equal(mark, view_str(magic)) &&
+           version > VERSION;
+}
+
 bool launch_decode(struct view bytes, struct launch *out, struct err *err)
 {
     *out = (struct launch){ 0 };

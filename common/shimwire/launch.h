@@ -43,5 +43,9 @@ struct launch {
  *  field longer than allowed. */
 MUST_USE bool launch_encode(const struct launch *launch, struct buf *out, struct err *err);
 
+/** True when the bytes are whole and of a version after ours: somebody else's to use and to remove.
+ *  Every version begins with magic and version and ends with the checksum. */
+bool launch_is_later(struct view bytes);
+
 /** Reads both versions. Errors: CORRUPT, also of a version that is not known here. */
 MUST_USE bool launch_decode(struct view bytes, struct launch *out, struct err *err);

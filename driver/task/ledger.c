@@ -18,7 +18,8 @@
 #include "driver/task/result.h"
 
 #define REMOVE_WAIT_MS 2000
-#define KEEP_MS        ((int64_t)24 * 3600 * 1000) /* how long Nomad may come back for a result */
+/* After its end: how long Nomad may come back for a result. An agent may have run for weeks. */
+#define KEEP_MS ((int64_t)24 * 3600 * 1000)
 
 static void pause_ms(long ms)
 {
@@ -82,13 +83,34 @@ static bool launch_read(const struct task_paths *paths, struct launch *out, stru
            launch_decode(buf_view(&bytes), out, err);
 }
 
-static bool exit_read(const struct task_paths *paths, const uint8_t *nonce, struct exit_record *out)
+/* A later driver was here before us. What it wrote is left alone, also when nothing of it lives. */
+static bool is_later(const struct task_paths *paths)
 {
     CLEANUP(buf_fini) struct buf bytes = { 0 };
-    struct err ignored = { 0 }; /* absent, damaged, of another launch: no record of this one */
-    return file_read(AT_FDCWD, paths->exit_record, EXIT_RECORD_BYTES, &bytes, &ignored) &&
-           exit_record_decode(buf_view(&bytes), out, &ignored) &&
-           memcmp(out->nonce, nonce, SHIM_NONCE_BYTES) == 0;
+    struct err ignored = { 0 };
+    return file_read(AT_FDCWD, paths->launch, LAUNCH_BYTES_MAX, &bytes, &ignored) &&
+           launch_is_later(buf_view(&bytes));
+}
+
+static bool later_fail(const struct task_paths *paths, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT,
+                   "\"%s\" is of a later driver and is left alone; end that launch with its own "
+                   "driver, or remove the file",
+                   paths->launch);
+}
+
+/* Absent, damaged or of another launch is no record of this one: a decision. A kernel that cannot
+ * read it now has decided nothing. Errors: UNAVAILABLE. */
+static bool exit_read(const struct task_paths *paths, const uint8_t *nonce, struct exit_record *out,
+                      bool *out_has, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    struct err why = { 0 };
+    *out_has = file_read(AT_FDCWD, paths->exit_record, EXIT_RECORD_BYTES, &bytes, &why) &&
+               exit_record_decode(buf_view(&bytes), out, &why) &&
+               memcmp(out->nonce, nonce, SHIM_NONCE_BYTES) == 0;
+    return *out_has || why.kind != ERR_SYSTEM || err_set(err, ERR_UNAVAILABLE, "%.200s", why.msg);
 }
 
 static bool is_same_task(const struct launch *launch, const struct ledger_ask *ask)
@@ -191,12 +213,30 @@ static bool claim_held(const struct task_paths *paths, const struct ledger_ask *
     return true;
 }
 
+/* Under our lock, whose file may be new: whether that very launch is over, or what is left is
+ * cleared away. */
+static bool claim_free(const struct task_paths *paths, const struct ledger_ask *ask,
+                       struct ledger_entry *out, struct err *err)
+{
+    struct err inner = { 0 };
+    bool has_record = false;
+    const bool has_launch = launch_read(paths, &out->launch, &inner);
+    if (!has_launch && inner.kind == ERR_SYSTEM)
+        return err_set(err, ERR_UNAVAILABLE, "%.200s", inner.msg);
+    const bool is_it = has_launch && is_same_task(&out->launch, ask) &&
+                       strcmp(out->launch.task_id, ask->task_id) == 0;
+    if (is_it && !exit_read(paths, out->launch.nonce, &out->record, &has_record, err))
+        return false;
+    out->found = has_record && result_has_run(&out->record) ? LEDGER_OVER : LEDGER_FRESH;
+    return out->found == LEDGER_OVER ||
+           clear_dead(paths, has_launch ? &out->launch : NULL, ask, err);
+}
+
 bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
                   struct ledger_entry *out, struct err *err)
 {
     CLEANUP(fd_closep) struct fd lock = FD_NONE;
     bool is_absent = false;
-    struct err inner = { 0 };
     *out = (struct ledger_entry){ .lock = FD_NONE };
     if (!dir_make(paths->dir, 0700, err))
         return false;
@@ -204,19 +244,17 @@ bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
         (void)rmdir(paths->dir); /* when it is empty it is ours, made a moment ago */
         return false;
     }
+    if (is_later(paths))
+        return later_fail(paths, err);
     if (!fd_is_open(lock))
         return claim_held(paths, ask, out, err);
-    const bool has_launch = launch_read(paths, &out->launch, &inner);
-    if (has_launch && is_same_task(&out->launch, ask) &&
-        strcmp(out->launch.task_id, ask->task_id) == 0 &&
-        exit_read(paths, out->launch.nonce, &out->record) && result_has_run(&out->record)) {
-        out->found = LEDGER_OVER;
-        return true;
-    }
-    if (!clear_dead(paths, has_launch ? &out->launch : NULL, ask, err))
+    if (!claim_free(paths, ask, out, err)) {
+        (void)unlink(paths->lock); /* no lock is a free lock; and the directory may be new */
+        (void)rmdir(paths->dir);
         return false;
-    out->found = LEDGER_FRESH;
-    out->lock = fd_take(&lock);
+    }
+    if (out->found == LEDGER_FRESH)
+        out->lock = fd_take(&lock);
     return true;
 }
 
@@ -237,10 +275,13 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
     CLEANUP(fd_closep) struct fd lock = FD_NONE;
     bool is_absent = false;
     *out = (struct ledger_entry){ .lock = FD_NONE, .found = LEDGER_OVER };
+    if (is_later(paths))
+        return later_fail(paths, err);
     if (!launch_read(paths, &out->launch, err) || !find_check(paths, ask, &out->launch, err))
         return false;
-    if (exit_read(paths, out->launch.nonce, &out->record))
-        return true;
+    bool has_record = false;
+    if (!exit_read(paths, out->launch.nonce, &out->record, &has_record, err) || has_record)
+        return has_record;
     if (strcmp(out->launch.boot_id, ask->boot_id) != 0)
         return err_set(err, ERR_NOT_FOUND, "find launch: it ended with an earlier boot");
     if (!lock_wait(paths, ask->settle_ms, &lock, &is_absent, err))
@@ -249,8 +290,8 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
         out->found = LEDGER_ALIVE;
         return true;
     }
-    if (exit_read(paths, out->launch.nonce, &out->record)) /* written after the first look */
-        return true;
+    if (!exit_read(paths, out->launch.nonce, &out->record, &has_record, err) || has_record)
+        return has_record; /* written after the first look */
     out->found = LEDGER_LOST;
     return groups_empty(paths, out->launch.cgroup_dir, err);
 }
@@ -264,10 +305,12 @@ bool ledger_publish(const struct task_paths *paths, const struct launch *launch,
     if (!launch_encode(launch, &bytes, err))
         return false;
     CLEANUP(fd_closep) struct fd dir = { open(paths->dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC) };
+    if (!fd_is_open(dir))
+        return err_sys(err, errno, "open \"%s\"", paths->dir);
     CLEANUP(fd_closep)
     struct fd file = { openat(dir.raw, "launch",
                               O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600) };
-    if (!fd_is_open(dir) || !fd_is_open(file))
+    if (!fd_is_open(file))
         return err_sys(err, errno, "create \"%s\"", paths->launch);
     if (!fd_write_all(file.raw, bytes.data, bytes.len, err))
         return err_wrap(err, "write \"%s\"", paths->launch);
@@ -304,10 +347,11 @@ bool ledger_remove(const struct task_paths *paths, const char *cgroup_dir, int l
     return unlink_all(paths, true, err) && dir_take_away(paths, err);
 }
 
-static bool is_worth_keeping(const struct launch *launch, bool has_record, const char *boot_id)
+/* A launch without a record was lost: Nomad learns that from us in the same boot, later by itself.
+ */
+static bool is_worth_keeping(const struct exit_record *record, bool is_same_boot)
 {
-    const int64_t age_ms = (wall_now().ns - launch->at.ns) / NS_PER_MS;
-    return age_ms < KEEP_MS && (has_record || strcmp(launch->boot_id, boot_id) == 0);
+    return record ? (wall_now().ns - record->ended.ns) / NS_PER_MS < KEEP_MS : is_same_boot;
 }
 
 static bool sweep_entry(const struct task_paths *paths, const char *boot_id, struct err *err)
@@ -320,11 +364,14 @@ static bool sweep_entry(const struct task_paths *paths, const char *boot_id, str
     if (!lock_try(paths, true, &lock, &is_absent, err) || !fd_is_open(lock))
         return fd_is_open(lock) || err->kind == ERR_NONE;
     if (!launch_read(paths, &launch, &inner))
-        return ledger_remove(paths, "", lock.raw, err);
-    const bool has_record = exit_read(paths, launch.nonce, &record);
+        return is_later(paths) ||
+               (inner.kind != ERR_SYSTEM && ledger_remove(paths, "", lock.raw, err));
+    bool has_record = false;
+    if (!exit_read(paths, launch.nonce, &record, &has_record, err))
+        return false;
     const bool is_same_boot = strcmp(launch.boot_id, boot_id) == 0;
     const char *cgroup = is_same_boot ? launch.cgroup_dir : "";
-    if (!is_worth_keeping(&launch, has_record, boot_id))
+    if (!is_worth_keeping(has_record ? &record : NULL, is_same_boot))
         return ledger_remove(paths, cgroup, lock.raw, err);
     return groups_empty(paths, cgroup, err) && groups_remove(paths, cgroup, err);
 }
@@ -343,35 +390,51 @@ static bool check_private(const char *dir, struct err *err)
                    (unsigned)st.st_uid, (unsigned)st.st_mode & 07777U);
 }
 
+struct sweep {
+    const char *state_dir, *run_dir, *boot_id;
+    struct cgroup_layout layout;
+    unsigned stuck;
+};
+
+static bool sweep_one(struct sweep *sweep, const char *key, struct err *err)
+{
+    struct err inner = { 0 };
+    struct task_paths paths;
+    if (strlen(key) != TASK_KEY_BYTES - 1)
+        return true;
+    if (!task_paths_of_key(sweep->state_dir, sweep->run_dir, key, &paths, err))
+        return false;
+    paths.layout = &sweep->layout;
+    sweep->stuck += !sweep_entry(&paths, sweep->boot_id, &inner);
+    task_paths_fini(&paths);
+    return true;
+}
+
+static bool sweep_all(struct sweep *sweep, const char *tasks, struct err *err)
+{
+    DIR *dir = opendir(tasks);
+    if (!dir)
+        return err_sys(err, errno, "read \"%s\"", tasks);
+    struct dirent *at;
+    bool ok = true;
+    while (ok && (errno = 0, at = readdir(dir)) != NULL)
+        ok = sweep_one(sweep, at->d_name, err);
+    if (ok && errno != 0)
+        ok = err_sys(err, errno, "read \"%s\"", tasks);
+    (void)closedir(dir);
+    return ok;
+}
+
 bool ledger_sweep(const char *state_dir, const char *run_dir, const char *boot_id,
                   unsigned *out_stuck, struct err *err)
 {
-    char *tasks = str_format("%s/tasks", state_dir);
-    struct cgroup_layout layout;
-    cgroup_layout_read("", &layout);
-    *out_stuck = 0;
-    bool ok = dir_make(tasks, 0700, err) && dir_make(run_dir, 0711, err) &&
-              check_private(state_dir, err) && check_private(tasks, err) &&
-              check_private(run_dir, err);
-    DIR *dir = ok ? opendir(tasks) : NULL;
-    if (ok && !dir)
-        ok = err_sys(err, errno, "read \"%s\"", tasks);
-    for (struct dirent *at = dir ? readdir(dir) : NULL; at; at = readdir(dir)) {
-        struct err inner = { 0 };
-        struct task_paths paths;
-        if (strlen(at->d_name) != TASK_KEY_BYTES - 1)
-            continue;
-        if (!task_paths_of_key(state_dir, run_dir, at->d_name, &paths, err)) {
-            ok = false;
-            break;
-        }
-        paths.layout = &layout;
-        *out_stuck += !sweep_entry(&paths, boot_id, &inner);
-        task_paths_fini(&paths);
-    }
-    if (dir)
-        (void)closedir(dir);
-    free(tasks);
+    CLEANUP(str_freep) char *tasks = str_format("%s/tasks", state_dir);
+    struct sweep sweep = { .state_dir = state_dir, .run_dir = run_dir, .boot_id = boot_id };
+    cgroup_layout_read("", &sweep.layout);
+    const bool ok = dir_make(tasks, 0700, err) && dir_make(run_dir, 0711, err) &&
+                    check_private(state_dir, err) && check_private(tasks, err) &&
+                    check_private(run_dir, err) && sweep_all(&sweep, tasks, err);
+    *out_stuck = sweep.stuck;
     return ok;
 }
 

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/base/own.h"
+
+#define DAY_NS ((int64_t)24 * 3600 * 1000 * NS_PER_MS)
 
 #define BOOT "b0000000-0000-0000-0000-000000000000"
 
@@ -67,10 +70,10 @@ static void publish(void)
     cr_assert(ledger_publish(&paths, &launch, &err), "%s", err.msg);
 }
 
-static void put_exit(enum exit_cause cause)
+static void put_exit_at(enum exit_cause cause, struct wall ended)
 {
     struct exit_record record = {
-        .cause = cause, .exit_code = 7, .started = { 1 }, .ended = { 2 }
+        .cause = cause, .exit_code = 7, .started = { 1 }, .ended = ended
     };
     uint8_t bytes[EXIT_RECORD_BYTES];
     memcpy(record.nonce, launch.nonce, sizeof(record.nonce));
@@ -78,6 +81,8 @@ static void put_exit(enum exit_cause cause)
     cr_assert(file_publish(AT_FDCWD, paths.exit_record, view_of(bytes, sizeof(bytes)), 0600,
                            FILE_REPLACE, &err));
 }
+
+static void put_exit(enum exit_cause cause) { put_exit_at(cause, wall_now()); }
 
 static bool is_there(const char *path) { return access(path, F_OK) == 0; }
 
@@ -251,10 +256,87 @@ Test(ledger, sweeps_the_dead_and_keeps_what_may_be_asked_for)
     put_exit(EXIT_EXITED);
     cr_assert_eq(sweep("another"), 0);
     cr_assert(is_there(paths.exit_record));
-    launch.at.ns -= 25LL * 3600 * 1000 * NS_PER_MS;
+    launch.at.ns -= 30 * DAY_NS; /* agents run for weeks */
     publish();
+    put_exit_at(EXIT_EXITED, (struct wall){ wall_now().ns - 60 * 1000 * NS_PER_MS });
+    cr_assert_eq(sweep("another"), 0);
+    cr_assert(is_there(paths.exit_record), "it ended a minute ago");
+    put_exit_at(EXIT_EXITED, (struct wall){ wall_now().ns - DAY_NS - NS_PER_MS });
     cr_assert_eq(sweep(BOOT), 0);
     cr_assert_not(is_there(paths.dir), "nobody came for a day");
+    publish();
+    cr_assert_eq(sweep(BOOT), 0);
+    cr_assert(is_there(paths.launch), "lost, and Nomad may not know yet");
+}
+
+/* The record of a version after ours, whole. */
+static void put_later(void)
+{
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    cr_assert(launch_encode(&launch, &bytes, &err));
+    bytes.data[8] = 9;                  /* behind the magic */
+    uint64_t sum = 0xcbf29ce484222325U; /* FNV-1a 64 */
+    for (size_t i = 0; i < bytes.len - 8; i++)
+        sum = (sum ^ bytes.data[i]) * 0x100000001b3U;
+    for (int i = 0; i < 8; i++)
+        bytes.data[bytes.len - 8 + (size_t)i] = (uint8_t)(sum >> (8 * i));
+    cr_assert(launch_is_later(buf_view(&bytes)));
+    cr_assert(dir_make(paths.dir, 0700, &err));
+    cr_assert(file_publish(AT_FDCWD, paths.launch, buf_view(&bytes), 0600, FILE_REPLACE, &err));
+}
+
+Test(ledger, what_a_later_driver_wrote_is_refused_and_left_alone)
+{
+    put_later();
+    put_exit(EXIT_EXITED);
+    cr_assert_eq(sweep("another"), 0);
+    cr_assert_not(ledger_claim(&paths, &ask, &got, &err));
+    cr_assert_eq(err.kind, ERR_CORRUPT);
+    cr_assert_not_null(strstr(err.msg, "of a later driver"), "%s", err.msg);
+    ask.nonce = launch.nonce;
+    cr_assert_not(ledger_find(&paths, &ask, &got, &err));
+    cr_assert_eq(err.kind, ERR_CORRUPT);
+    struct fd lock = hold_lock();
+    cr_assert_not(ledger_claim(&paths, &ask, &got, &err));
+    cr_assert_eq(err.kind, ERR_CORRUPT);
+    fd_closep(&lock);
+    cr_assert(is_there(paths.launch));
+    cr_assert(is_there(paths.exit_record));
+}
+
+static struct rlimit no_descriptors(void)
+{
+    struct rlimit old;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    const struct rlimit none = { 0, old.rlim_max };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return old;
+}
+
+Test(ledger, a_claim_that_fails_leaves_no_directory)
+{
+    struct stat st;
+    cr_assert(dir_make(paths.dir, 0700, &err));
+    cr_assert_eq(mkdir(paths.launch, 0700), 0); /* no record, and not to be removed as one */
+    cr_assert_not(ledger_claim(&paths, &ask, &got, &err));
+    cr_assert_eq(rmdir(paths.launch), 0);
+    cr_expect_eq(stat(paths.lock, &st), -1);
+}
+
+Test(ledger, records_that_cannot_be_read_now_are_not_absent)
+{
+    publish();
+    put_exit(EXIT_EXITED);
+    ask.nonce = launch.nonce;
+    const struct rlimit old = no_descriptors();
+    const bool is_found = ledger_find(&paths, &ask, &got, &err);
+    const bool is_published = ledger_publish(&paths, &launch, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    cr_expect_not(is_found);
+    cr_expect_not(is_published);
+    cr_expect_eq(err.os_errno, EMFILE);
+    cr_expect(ledger_find(&paths, &ask, &got, &err), "%s", err.msg);
+    cr_expect_eq(got.found, LEDGER_OVER);
 }
 
 Test(ledger, a_sweep_touches_neither_the_living_nor_the_foreign)

@@ -1,10 +1,13 @@
 package conformance
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -381,6 +384,80 @@ func TestC60Upgrade(t *testing.T) {
 	n.Start()
 	task.MustRecover()
 	everythingWorks(t, n, task, main)
+}
+
+// laterBuild is a program whose messages have fields that the others do not know.
+func laterBuild(t *testing.T, name string) string {
+	path := filepath.Join(os.Getenv("AGENT_BIN"), name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no %s in AGENT_BIN", name)
+	}
+	return path
+}
+
+func TestC60LaterShimEarlierDriver(t *testing.T) {
+	t.Parallel()
+	n := NewNode(t)
+	n.Config["shim"] = laterBuild(t, "agent-shim-later")
+	n.Start()
+	task := liner(n)
+	main := task.Main()
+	n.CrashPlugin()
+	task.MustRecover()
+	everythingWorks(t, n, task, main)
+}
+
+func TestC60LaterDriverEarlierShim(t *testing.T) {
+	t.Parallel()
+	n := StartedNode(t)
+	task := liner(n)
+	main := task.Main()
+	n.P.Stop()
+	n.Program = laterBuild(t, "nomad-driver-agent-later")
+	n.Start()
+	task.MustRecover()
+	everythingWorks(t, n, task, main)
+}
+
+// The launch record is of a version after ours: refused, and left to the driver that wrote it.
+func TestC60FutureRecord(t *testing.T) {
+	t.Parallel()
+	n := StartedNode(t)
+	task := n.Run("steady")
+	main := task.Main()
+	n.P.Stop()
+	records, _ := filepath.Glob(filepath.Join(n.Dir, "state/tasks/*/launch"))
+	if len(records) != 1 {
+		t.Fatalf("records: %v", records)
+	}
+	good, err := os.ReadFile(records[0])
+	check(t, err)
+	check(t, os.WriteFile(records[0], futureRecord(good), 0o600))
+	n.Start()
+	if err := task.Recover(); err == nil || !strings.Contains(err.Error(), "of a later driver") {
+		t.Errorf("RecoverTask: %v", err)
+	}
+	check(t, task.Destroy(true)) // what the agent does then
+	again := task.Again()
+	if err := again.TryStart(); err == nil || !strings.Contains(err.Error(), "of a later driver") {
+		t.Errorf("StartTask: %v", err)
+	}
+	if !main.Alive() {
+		t.Error("the task died")
+	}
+	check(t, os.WriteFile(records[0], good, 0o600)) // the driver that wrote it is back
+	task.MustRecover()
+	check(t, task.Destroy(true))
+}
+
+// futureRecord has version 9, and its checksum again.
+func futureRecord(record []byte) []byte {
+	bytes := slices.Clone(record)
+	bytes[8] = 9
+	sum := fnv.New64a()
+	sum.Write(bytes[:len(bytes)-8])
+	binary.LittleEndian.PutUint64(bytes[len(bytes)-8:], sum.Sum64())
+	return bytes
 }
 
 // An agent of a later version leaves fields in the handle that we do not know.
