@@ -81,6 +81,8 @@ static bool link_read(struct shimlink *link)
     else if (shim_msg_decode(view_of(in.bytes, (size_t)got), link->direction, &msg, &why)) {
         link->events.on_message(link->events.arg, &msg);
         return !link->is_freed && !link->is_dead;
+    } else if (why.kind == ERR_NOT_FOUND) {
+        return true; /* a later build has more to say */
     }
     link_die(link, &why);
     return false;

@@ -69,6 +69,23 @@ static void peer_send(struct fixture *f, const struct shim_msg *msg)
 
 static const struct shim_msg event = { .type = SHIM_EVENT, .event = { .text = "restored" } };
 
+Test(shimlink, what_a_later_build_says_is_passed_over)
+{
+    struct fixture f;
+    const uint8_t later[] = { SHIM_VERSION, 200, 0, 0, 0, 0, 7 };
+    uint8_t bytes[SHIM_MSG_MAX] = { 0 };
+    const struct shim_msg msg = { .type = SHIM_EVENT, .event = { "hello" } };
+    setup(&f);
+    cr_assert_eq(send(f.peer.raw, later, sizeof(later), 0), (ssize_t)sizeof(later));
+    const size_t len = shim_msg_encode(&msg, bytes);
+    cr_assert_eq(send(f.peer.raw, bytes, len + 3, 0), (ssize_t)len + 3); /* fields of later, too */
+    loop_run(f.loop);
+    cr_expect_eq(f.messages, 1);
+    cr_expect_eq(f.closes, 0);
+    cr_expect_str_eq(f.last.event.text, "hello");
+    teardown(&f);
+}
+
 Test(shimlink, gives_each_message_once_and_in_order)
 {
     struct fixture f;

@@ -134,8 +134,9 @@ struct shim_msg {
 size_t shim_msg_encode(const struct shim_msg *msg, uint8_t out[SHIM_MSG_MAX]);
 
 /** One datagram that came on `direction` (exactly one SHIM_*_SENDS or SHIM_TELLS_*). Unclean text
- *  is cleaned, not refused: a FENCE with a bad byte is a FENCE. Errors: CORRUPT not a message, or
- *  of another version; DENIED a message that this peer may not send. */
+ *  is cleaned, not refused: a FENCE with a bad byte is a FENCE. Bytes behind the last field are a
+ *  later build's and are left alone. Errors: NOT_FOUND a type of a later build: to be passed over;
+ *  CORRUPT not a message, or of another version; DENIED a message that this peer may not send. */
 MUST_USE bool shim_msg_decode(struct view bytes, unsigned direction, struct shim_msg *out,
                               struct err *err);
 

@@ -92,6 +92,8 @@ enum shim_receipt shim_peers_receive(struct shim_peers *peers, int fd, unsigned 
         return SHIM_CLOSED;
     if (len <= SHIM_MSG_MAX && shim_msg_decode(view_of(bytes, (size_t)len), direction, out, &why))
         return SHIM_GOT;
+    if (why.kind == ERR_NOT_FOUND)
+        return SHIM_PASSED_OVER;
     peers->bad++;
     return SHIM_BAD;
 }

@@ -29,9 +29,10 @@ MUST_USE bool shim_peers_pair(struct shim_peers *peers, struct fd *out_theirs, s
 /** Accepts who waits; true when the driver is now another one. Strangers are closed. */
 bool shim_peers_accept(struct shim_peers *peers);
 
-enum shim_receipt { SHIM_GOT, SHIM_NOTHING, SHIM_BAD, SHIM_CLOSED };
+enum shim_receipt { SHIM_GOT, SHIM_NOTHING, SHIM_PASSED_OVER, SHIM_BAD, SHIM_CLOSED };
 
-/** The next message of a peer. SHIM_BAD is counted and to be ignored. */
+/** The next message of a peer. SHIM_PASSED_OVER is a later build's,
+ *  SHIM_BAD is counted: both are to be ignored. */
 enum shim_receipt shim_peers_receive(struct shim_peers *peers, int fd, unsigned direction,
                                      struct shim_msg *out);
 

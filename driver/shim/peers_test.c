@@ -111,6 +111,11 @@ Test(peers, messages_garbage_silence_and_the_end_are_told_apart)
     uint8_t big[SHIM_MSG_MAX + 1] = { SHIM_VERSION, SHIM_THAW };
     cr_assert_eq(send(theirs.raw, big, sizeof(big), 0), (ssize_t)sizeof(big));
     cr_expect_eq(shim_peers_receive(&peers, fd, SHIM_SIDECAR_SENDS, &got), SHIM_BAD);
+    const uint8_t later[] = { SHIM_VERSION, 200, 0, 0, 0, 0, 7 }; /* a type that we do not know */
+    const uint64_t bad = peers.bad;
+    cr_assert_eq(send(theirs.raw, later, sizeof(later), 0), (ssize_t)sizeof(later));
+    cr_expect_eq(shim_peers_receive(&peers, fd, SHIM_SIDECAR_SENDS, &got), SHIM_PASSED_OVER);
+    cr_expect_eq(peers.bad, bad);
     fd_closep(&theirs);
     cr_expect_eq(shim_peers_receive(&peers, fd, SHIM_SIDECAR_SENDS, &got), SHIM_CLOSED);
 }

@@ -438,6 +438,8 @@ static bool read_peer(struct shim_run *run, int fd, unsigned direction)
             return true;
         case SHIM_CLOSED:
             return false;
+        case SHIM_PASSED_OVER:
+            break;
         case SHIM_BAD:
             say_bad(run);
             break;

@@ -116,6 +116,7 @@ void entry_free(struct task *task)
     free(task->alloc_id);
     free(task->name);
     free(task->cgroup_dir);
+    free(task->news);
     task->magic = 0;
     free(task);
 }

@@ -88,6 +88,7 @@ struct task {
     uint64_t agent_start_ticks, epoch;
     bool is_executed;  /* the agent's program runs: its surroundings are there */
     const char *phase; /* static */
+    char *news;        /* what the shim said last before we came; NULL once it was told */
 
     bool has_result;
     struct task_result result;

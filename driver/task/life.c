@@ -211,6 +211,8 @@ static void hear_state(struct task *task, const struct shim_msg *msg)
         return;
     }
     note_state(task, msg);
+    if (task->state == TASK_CONNECTING && !task->news && msg->state.text[0] != '\0')
+        task->news = str_copy(msg->state.text);
     if (is_up(task, msg->state.phase))
         life_sign(task, SIGN_UP);
 }

@@ -287,6 +287,15 @@ void tasks_recover(struct tasks *tasks, const char *task_id, struct view driver_
     life_recover(task);
 }
 
+/* "degraded" is said once, and may have been said while no driver listened. Not at once: during a
+ * recovery the agent does not know the task yet and drops its events. */
+static void tell_news(struct task *task)
+{
+    CLEANUP(str_freep) char *news = STEAL(task->news);
+    if (news)
+        entry_event(task, news);
+}
+
 struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_result_fn *on_result,
                              void *arg)
 {
@@ -305,6 +314,7 @@ struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_resu
         wait->task = task;
         wait->next = task->waits;
         task->waits = wait;
+        tell_news(task);
     }
     return wait;
 }

@@ -106,8 +106,8 @@ struct task_wait *tasks_wait(struct tasks *tasks, const char *task_id, task_resu
 void task_wait_cancel(struct task_wait *wait);
 
 /** Signal, up to `timeout_ms`, then kill; completes when the whole tree is gone. An exited task, an
- *  unknown id and a repeated stop are fine. "" or an unknown name is SIGTERM. Errors: SYSTEM the
- *  tree could not be killed. */
+ *  unknown id and a repeated stop are fine. "" or an unknown name is SIGTERM. Errors: UNAVAILABLE
+ *  the driver is closing. */
 void tasks_stop(struct tasks *tasks, const char *task_id, const char *signal_name,
                 int64_t timeout_ms, task_done_fn *on_done, void *arg);
 

@@ -110,6 +110,30 @@ func TestS03RecoverWithSidecar(t *testing.T) {
 	n.WantClean()
 }
 
+// What the sidecar said last is told again to a driver that was not there, once it is asked for.
+func TestS03NewsAfterRecovery(t *testing.T) {
+	t.Parallel()
+	shared := t.TempDir()
+	n := sharing(t, shared)
+	task := counting(n, shared, "3s").Start()
+	task.Out.Await(t, "begun epoch 1")
+	n.CrashPlugin()
+	before := len(n.Events())
+	task.MustRecover()
+	waiter := task.WaitAsync()
+	Eventually(t, 5*time.Second, "the shim's newest line", func() bool {
+		for _, event := range n.Events()[before:] {
+			if strings.HasPrefix(event, task.Name+": ") {
+				return true
+			}
+		}
+		return false
+	})
+	if waiter.Ended() {
+		t.Error("the task has ended")
+	}
+}
+
 func TestS04StandbyRecoversStopsAndIsDestroyed(t *testing.T) {
 	t.Parallel()
 	shared := t.TempDir()
