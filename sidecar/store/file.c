@@ -73,7 +73,7 @@ static bool file_probe(struct store *store, struct deadline until, struct err *e
     if (fstatvfs(root.raw, &fs) == 0 && (fs.f_flag & ST_RDONLY) == 0)
         return true;
     int why = (fs.f_flag & ST_RDONLY) != 0 ? EROFS : errno;
-    return file_failed(err, why, ERR_UNAVAILABLE, "store \"%.100s\"", file->root);
+    return file_failed(err, why, ERR_UNAVAILABLE, "write");
 }
 
 /* Names of agents, each ending in NUL, in one buffer. */

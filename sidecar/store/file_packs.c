@@ -109,7 +109,7 @@ static bool writer_put(struct pack_writer *base, struct view bytes, struct deadl
 {
     (void)until;
     return fd_write_all(writer_of(base)->file.raw, bytes.data, bytes.len, err) ||
-           write_failed(err, err->os_errno, "write pack");
+           write_failed(err, err->os_errno, "write");
 }
 
 /* The path must still lead to the directory that the writer began in. */

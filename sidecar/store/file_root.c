@@ -257,6 +257,15 @@ static bool advise(const struct file_store *store, struct err *err)
                    why.msg, store->known.path);
 }
 
+/* A path with nothing at it, on a node that never met a store there: a first start, perhaps. */
+static bool advise_create(struct err *err)
+{
+    struct err why = *err;
+    (void)err_set(err, why.kind, "%.120s; for a new store add ?create=true", why.msg);
+    err->os_errno = why.os_errno;
+    return false;
+}
+
 /* Noted before it counts as seen: the next process may be the one that finds the path empty. */
 static bool root_recognise(struct file_store *store, const struct expected *expected,
                            const struct marker *marker, struct err *err)
@@ -274,7 +283,11 @@ static bool root_prove(struct file_store *store, const struct expected *expected
                        struct err *err)
 {
     bool may_create = store->may_create && !expected->has_id && !store->known.is_fixed;
-    if (!root_find(store, may_create, out, err) || !check_filesystem(store, out->raw, err))
+    if (!root_find(store, may_create, out, err)) {
+        bool may_be_first = !expected->has_id && !store->may_create && !store->known.is_fixed;
+        return may_be_first && err->os_errno == ENOENT && advise_create(err);
+    }
+    if (!check_filesystem(store, out->raw, err))
         return false;
     struct marker marker;
     struct err first;
@@ -298,8 +311,8 @@ bool file_root_open(struct file_store *store, struct fd *out, struct err *err)
         if (err->kind == ERR_NOT_FOUND)
             err->kind = ERR_UNAVAILABLE; /* the store did not answer: it is not there */
         if (expected.is_noted && err->kind == ERR_UNAVAILABLE)
-            (void)advise(store, err);
-        return err_wrap(err, "store \"%.100s\"", store->root);
+            return advise(store, err);
+        return false;
     }
     *out = fd_take(&root);
     return true;

@@ -49,23 +49,33 @@ static bool may_call(const struct store *store, unsigned features, const char *w
     return true;
 }
 
-static bool with_name(bool good, const char *what, const char *name, struct err *err)
+/* Where a person finds the store: "/srv/agents" of "file:///srv/agents?create=true". */
+static bool with_place(const struct store *store, bool good, struct err *err)
 {
-    return good || err_wrap(err, "%s \"%.80s\"", what, name);
+    const char *after = strstr(store->url, "://");
+    const char *place = after != NULL ? after + 3 : store->url;
+    const size_t len = strcspn(place, "?");
+    return good || err_wrap(err, "store \"%.*s\"", (int)(len < 100 ? len : 100), place);
+}
+
+static bool with_name(const struct store *store, bool good, const char *what, const char *name,
+                      struct err *err)
+{
+    return with_place(store, good, err) || err_wrap(err, "%s \"%.80s\"", what, name);
 }
 
 bool store_probe(struct store *store, struct deadline until, struct err *err)
 {
     return may_call(store, 0, "probe store", NULL, until, err) &&
-           store->ops->probe(store, until, err);
+           with_place(store, store->ops->probe(store, until, err), err);
 }
 
 bool store_read(struct store *store, const char *name, struct deadline until, struct buf *out,
                 struct store_version *out_version, struct err *err)
 {
     return may_call(store, STORE_REGISTER, "read record", name, until, err) &&
-           with_name(store->ops->read(store, name, until, out, out_version, err), "read record",
-                     name, err);
+           with_name(store, store->ops->read(store, name, until, out, out_version, err),
+                     "read record", name, err);
 }
 
 static bool write_record(struct store *store, const char *name,
@@ -78,7 +88,8 @@ static bool write_record(struct store *store, const char *name,
     if (record.len == 0 || record.len > STORE_RECORD_MAX)
         return err_set(err, ERR_INVALID, "%s \"%.80s\": %zu bytes, must be 1 to %zu", what, name,
                        record.len, STORE_RECORD_MAX);
-    return with_name(store->ops->write(store, name, expected, record, until, out_version, err),
+    return with_name(store,
+                     store->ops->write(store, name, expected, record, until, out_version, err),
                      what, name, err);
 }
 
@@ -100,22 +111,24 @@ bool store_watch(struct store *store, const char *name, const struct store_versi
                  struct deadline until, struct err *err)
 {
     return may_call(store, STORE_REGISTER | STORE_WATCH, "watch record", name, until, err) &&
-           with_name(store->ops->watch(store, name, seen, until, err), "watch record", name, err);
+           with_name(store, store->ops->watch(store, name, seen, until, err), "watch record", name,
+                     err);
 }
 
 bool store_age(struct store *store, const char *name, struct deadline until, int64_t *out_ms,
                struct err *err)
 {
     return may_call(store, STORE_REGISTER | STORE_AGE, "age of record", name, until, err) &&
-           with_name(store->ops->age(store, name, until, out_ms, err), "age of record", name, err);
+           with_name(store, store->ops->age(store, name, until, out_ms, err), "age of record", name,
+                     err);
 }
 
 bool store_list_names(struct store *store, struct deadline until, store_name_fn *each, void *arg,
                       struct err *err)
 {
     return may_call(store, 0, "list agents", NULL, until, err) &&
-           with_name(store->ops->list_names(store, until, each, arg, err), "list agents",
-                     store->url, err);
+           (with_place(store, store->ops->list_names(store, until, each, arg, err), err) ||
+            err_wrap(err, "list agents"));
 }
 
 static bool may_use_pack(const struct store *store, const char *what, const char *name,
@@ -128,8 +141,8 @@ bool store_pack_create(struct store *store, const char *name, const char *pack,
                        struct deadline until, struct pack_writer **out, struct err *err)
 {
     return may_use_pack(store, "create pack", name, pack, until, err) &&
-           with_name(store->ops->packs->create(store, name, pack, until, out, err), "create pack",
-                     pack, err);
+           with_name(store, store->ops->packs->create(store, name, pack, until, out, err),
+                     "create pack", pack, err);
 }
 
 bool pack_put(struct pack_writer *writer, struct view bytes, struct deadline until, struct err *err)
@@ -137,7 +150,9 @@ bool pack_put(struct pack_writer *writer, struct view bytes, struct deadline unt
     assert(!writer->has_failed);
     bool good = deadline_is_past(until, boot_now())
                     ? err_set(err, ERR_UNAVAILABLE, "write pack: out of time")
-                    : writer->store->ops->packs->put(writer, bytes, until, err);
+                    : with_place(writer->store,
+                                 writer->store->ops->packs->put(writer, bytes, until, err), err) ||
+                          err_wrap(err, "write pack");
     writer->has_failed = !good;
     return good;
 }
@@ -148,7 +163,7 @@ bool pack_commit(struct pack_writer **writer, struct deadline until, struct err 
     assert(!w->has_failed);
     if (deadline_is_past(until, boot_now()))
         return err_set(err, ERR_UNAVAILABLE, "commit pack: out of time");
-    return w->store->ops->packs->commit(w, until, err);
+    return with_place(w->store, w->store->ops->packs->commit(w, until, err), err);
 }
 
 void pack_abandon(struct pack_writer *writer)
@@ -161,7 +176,7 @@ bool store_pack_size(struct store *store, const char *name, const char *pack, st
                      uint64_t *out_bytes, struct err *err)
 {
     return may_use_pack(store, "measure pack", name, pack, until, err) &&
-           with_name(store->ops->packs->size(store, name, pack, until, out_bytes, err),
+           with_name(store, store->ops->packs->size(store, name, pack, until, out_bytes, err),
                      "measure pack", pack, err);
 }
 
@@ -169,22 +184,22 @@ bool store_pack_read(struct store *store, const char *name, const char *pack,
                      struct pack_range range, struct deadline until, struct err *err)
 {
     return may_use_pack(store, "read pack", name, pack, until, err) &&
-           with_name(store->ops->packs->read(store, name, pack, range, until, err), "read pack",
-                     pack, err);
+           with_name(store, store->ops->packs->read(store, name, pack, range, until, err),
+                     "read pack", pack, err);
 }
 
 bool store_pack_list(struct store *store, const char *name, struct deadline until,
                      pack_list_fn *each, void *arg, struct err *err)
 {
     return may_call(store, STORE_PACKS, "list packs", name, until, err) &&
-           with_name(store->ops->packs->list(store, name, until, each, arg, err), "list packs",
-                     name, err);
+           with_name(store, store->ops->packs->list(store, name, until, each, arg, err),
+                     "list packs", name, err);
 }
 
 bool store_pack_remove(struct store *store, const char *name, const char *pack,
                        struct deadline until, struct err *err)
 {
     return may_use_pack(store, "remove pack", name, pack, until, err) &&
-           with_name(store->ops->packs->remove(store, name, pack, until, err), "remove pack", pack,
-                     err);
+           with_name(store, store->ops->packs->remove(store, name, pack, until, err), "remove pack",
+                     pack, err);
 }

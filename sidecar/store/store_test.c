@@ -1,6 +1,7 @@
 #include "sidecar/store/store.h"
 
 #include "common/base/own.h"
+#include "sidecar/store/mem.h"
 
 #include <criterion/criterion.h>
 
@@ -61,4 +62,39 @@ Test(store, failure_names_call_and_agent)
     cr_assert_not_null(strstr(err.msg, "/nowhere"), "%s", err.msg);
     store_close(NULL);
     pack_abandon(NULL);
+}
+
+/* An operator reads it in a task event: which store, and what refused. */
+Test(store, what_fails_says_where)
+{
+    struct err err = { 0 };
+    struct store_version version = { .text = "1" };
+    struct pack_writer *writer = NULL;
+    struct mem_server *server = mem_server_new();
+    CLEANUP(store_closep) struct store *store = mem_server_connect(server);
+    const struct deadline until = deadline_after(boot_now(), 10000, 0);
+    cr_assert_not(store_replace(store, "a", &version, view_str("x"), until, &version, &err));
+    cr_assert_str_eq(err.msg, "replace record \"a\": store \"mem:\": another version");
+    cr_assert(store_pack_create(store, "a", "p", until, &writer, &err), "%s", err.msg);
+    mem_server_script(server, MEM_PACK_WRITE, MEM_FULL, 1);
+    cr_assert_not(pack_put(writer, view_str("x"), until, &err));
+    cr_assert_str_eq(err.msg, "write pack: store \"mem:\": write: No space left on device");
+    pack_abandon(writer);
+    store_close(STEAL(store));
+    mem_server_free(server);
+}
+
+Test(store, path_with_nothing_at_it_says_how_a_store_is_made)
+{
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = NULL;
+    CLEANUP(store_closep) struct store *maker = NULL;
+    const struct deadline until = deadline_after(boot_now(), 10000, 0);
+    cr_assert(store_open("file:///proc/x", NULL, &store, &err), "%s", err.msg);
+    cr_assert_not(store_pack_list(store, "a", until, NULL, NULL, &err));
+    cr_assert_str_eq(err.msg, "list packs \"a\": store \"/proc/x\": open: No such file or "
+                              "directory; for a new store add ?create=true");
+    cr_assert(store_open("file:///proc/x?create=true", NULL, &maker, &err), "%s", err.msg);
+    cr_assert_not(store_probe(maker, until, &err));
+    cr_assert_null(strstr(err.msg, "add ?create"), "%s", err.msg);
 }
