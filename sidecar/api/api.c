@@ -74,6 +74,8 @@ static void put_status(struct buf *out, const struct engine_status *s, const str
     put_checkpoint(&json, s);
     json_out_int(&json, "rpo_ms", s->rpo_ms);
     json_out_int(&json, "agent_pid", s->agent_pid);
+    json_out_int(&json, "unsaved_count", s->unsaved_count);
+    json_out_text(&json, "unsaved", s->unsaved[0] != '\0' ? s->unsaved : NULL);
     json_out_bool(&json, "degraded", s->degraded[0] != '\0');
     json_out_text(&json, "degraded_why", s->degraded[0] != '\0' ? s->degraded : NULL);
     json_out_object(&json, "metrics");

@@ -189,14 +189,16 @@ void checkpoint_dropped(struct checkpoint *cp)
 
 bool checkpoint_has_candidate(const struct checkpoint *cp) { return cp->has_candidate; }
 
-bool checkpoint_restore_into(struct checkpoint *cp, const char *head, struct deadline until,
-                             struct restore_report *out, struct err *err)
+bool checkpoint_restore_into(struct checkpoint *cp, const char *head, const char *keep_as,
+                             struct deadline until, struct restore_report *out, struct err *err)
 {
     assert(cp->magic == CHECKPOINT_MAGIC && pack_id_is_none(cp->basis.id) && cp->spec.epoch > 0);
     CLEANUP(restored_fini) struct restored restored = { 0 };
-    struct restore_spec spec = {
-        .id = head, .target = cp->root, .epoch_max = (uint64_t)cp->spec.epoch, .until = until
-    };
+    struct restore_spec spec = { .id = head,
+                                 .target = cp->root,
+                                 .epoch_max = (uint64_t)cp->spec.epoch,
+                                 .keep_as = keep_as,
+                                 .until = until };
     if (!restore_with(&cp->spec.source, &spec, &restored, out, err))
         return false;
     cp->basis.catalog = restored.catalog;

@@ -92,8 +92,8 @@ void checkpoint_dropped(struct checkpoint *cp);
 /** True between a take that changed something and one of these two. */
 bool checkpoint_has_candidate(const struct checkpoint *cp);
 
-/** As checkpoint_restore to the directory of `cp`, which then builds on `head`. Errors: those, and
- *  FENCED as in checkpoint_adopt. */
-MUST_USE bool checkpoint_restore_into(struct checkpoint *cp, const char *head,
+/** As checkpoint_restore to the directory of `cp`, which then builds on `head`; `keep_as` as in
+ *  restore_spec. Errors: those, and FENCED as in checkpoint_adopt. */
+MUST_USE bool checkpoint_restore_into(struct checkpoint *cp, const char *head, const char *keep_as,
                                       struct deadline until, struct restore_report *out,
                                       struct err *err);

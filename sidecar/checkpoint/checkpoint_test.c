@@ -98,7 +98,7 @@ Test(checkpoint, head_of_a_later_epoch_is_fenced)
     cr_assert_not(checkpoint_adopt(f.cp, f.head, fixture_soon(), &err));
     cr_assert_eq(err.kind, ERR_FENCED);
     struct restore_report report;
-    cr_assert_not(checkpoint_restore_into(f.cp, f.head, fixture_soon(), &report, &err));
+    cr_assert_not(checkpoint_restore_into(f.cp, f.head, NULL, fixture_soon(), &report, &err));
     cr_assert_eq(err.kind, ERR_FENCED);
 }
 
@@ -113,7 +113,8 @@ Test(checkpoint, restored_tree_is_known_at_once)
     cr_assert(dir_remove_tree(f.state, &err));
     struct checkpoint_spec spec = { .source = fixture_source(&f), .root = f.state, .epoch = 8 };
     cr_assert(checkpoint_new(&spec, &f.cp, &err));
-    cr_assert(checkpoint_restore_into(f.cp, f.head, fixture_soon(), &report, &err), "%s", err.msg);
+    cr_assert(checkpoint_restore_into(f.cp, f.head, NULL, fixture_soon(), &report, &err), "%s",
+              err.msg);
     cr_assert_not(fixture_save(&f));
     fixture_write(&f, "small", "x", 1);
     cr_assert(fixture_save(&f));

@@ -147,17 +147,46 @@ bool place_has_room(const struct place *place, uint64_t bytes, struct err *err)
                    (unsigned long long)bytes, (unsigned long long)room);
 }
 
-bool place_swap(struct place *place, struct err *err)
+static bool put_aside(struct place *place, const char *aside, struct err *err)
+{
+    if (renameat2(place->parent.raw, place->base, place->parent.raw, aside, RENAME_NOREPLACE) < 0)
+        return errno == EEXIST ? err_set(err, ERR_CONFLICT, "keep \"%s\" as \"%s\": it exists",
+                                         place->target, aside)
+                               : err_sys(err, errno, "keep \"%s\" as \"%s\"", place->target, aside);
+    place->has_old = false;
+    return fsync(place->parent.raw) == 0 ||
+           err_sys(err, errno, "restore to \"%s\": sync its parent", place->target);
+}
+
+/* A failure between the two renames: the old tree goes back to where it was. */
+static void put_back(struct place *place, const char *aside)
+{
+    if (!place->is_swapped && !place->has_old &&
+        renameat2(place->parent.raw, aside, place->parent.raw, place->base, RENAME_NOREPLACE) == 0)
+        place->has_old = true;
+}
+
+static bool put_in_place(struct place *place, struct err *err)
 {
     unsigned how = place->has_old ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-    if (syncfs(place->stage.raw) < 0)
-        return err_sys(err, errno, "restore to \"%s\": sync", place->target);
     if (renameat2(place->parent.raw, place->stage_name, place->parent.raw, place->base, how) < 0)
         return err_sys(err, errno, "restore to \"%s\": put it in place", place->target);
     place->is_swapped = true;
     if (fsync(place->parent.raw) < 0)
         return err_sys(err, errno, "restore to \"%s\": sync its parent", place->target);
     return true;
+}
+
+bool place_swap(struct place *place, const char *aside, struct err *err)
+{
+    if (syncfs(place->stage.raw) < 0)
+        return err_sys(err, errno, "restore to \"%s\": sync", place->target);
+    if (aside == NULL || !place->has_old)
+        return put_in_place(place, err);
+    if (put_aside(place, aside, err) && put_in_place(place, err))
+        return true;
+    put_back(place, aside);
+    return false;
 }
 
 bool place_remove_old(struct place *place, char *left, size_t left_room, struct err *err)

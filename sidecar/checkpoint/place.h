@@ -32,8 +32,11 @@ int place_borrow_fd(const struct place *place);
 MUST_USE bool place_has_room(const struct place *place, uint64_t bytes, struct err *err);
 
 /** Syncs the stage's file system and puts the stage in the target's place; durable afterwards.
- *  Errors: SYSTEM; the target is then as it was. */
-MUST_USE bool place_swap(struct place *place, struct err *err);
+ *  `aside` NULL: the old tree is then the stage, for place_remove_old. Else it is renamed to that
+ *  name beside the target first, durably, so that a process killed in between leaves it there and
+ *  no target. Errors: CONFLICT `aside` exists; SYSTEM. The target is then as it was. */
+MUST_USE bool place_swap(struct place *place, const char *aside, struct err *err);
 
-/** After the swap: removes the old tree. Errors: SYSTEM; its path is then in `left`. */
+/** After the swap: removes the old tree, if it was not put aside. Errors: SYSTEM; its path is then
+ *  in `left`. */
 MUST_USE bool place_remove_old(struct place *place, char *left, size_t left_room, struct err *err);

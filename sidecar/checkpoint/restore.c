@@ -219,7 +219,10 @@ static bool run_planned(struct restoring *r, struct catalog *planned, struct err
     if (!fetch_plan(r, err) || !catalog_from_tree(buf_view(&r->tree), planned, err) ||
         !place_open(r->spec->target, r->spec->is_new_only, &r->place, err) ||
         !place_has_room(&r->place, r->manifest.totals.bytes, err) || !build(r, err) ||
-        !compare(r, planned, err) || !place_swap(&r->place, err))
+        !compare(r, planned, err))
+        return false;
+    r->out->is_put_aside = r->spec->keep_as != NULL && r->place.has_old;
+    if (!place_swap(&r->place, r->spec->keep_as, err))
         return false;
     r->out->is_old_kept = !place_remove_old(&r->place, r->out->left_behind,
                                             sizeof(r->out->left_behind), &late);

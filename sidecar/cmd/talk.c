@@ -45,6 +45,7 @@ static const struct {
     { "rpo", "rpo_ms", " ms", false },
     { "agent pid", "agent_pid", "", false },
     { "degraded", "degraded_why", "", true },
+    { "unsaved", "unsaved", "", true },
 };
 
 static bool put_lines(struct buf *out, const struct buf *answer, struct err *err)

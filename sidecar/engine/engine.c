@@ -200,6 +200,7 @@ static void on_opened(void *arg, enum local_found found, const struct restore_re
         return;
     }
     news_clear(&e->news, HEALTH_RESTORE);
+    news_unsaved(&e->news, state_borrow_unsaved(e->state));
     e->again = 0;
     switch (found) {
     case LOCAL_RESTORED:
@@ -335,7 +336,7 @@ static void on_retry(void *arg)
 static void do_run(struct engine *e)
 {
     if (e->state != NULL)
-        saver_start(state_borrow_saver(e->state), e->config->state.interval_ms);
+        state_run(e->state);
     if (e->is_stop_held)
         feed(e, LIFE_ON_STOP);
 }
@@ -348,8 +349,7 @@ static void do_save(struct engine *e)
     }
     if (!e->has_stop_by)
         e->stop_by = deadline_after(clock_boot(e->clock), e->config->stop.reserve_ms, 0);
-    saver_once(state_borrow_saver(e->state), "stop",
-               (struct deadline){ boot_add_ms(e->stop_by.at, -RELEASE_MS) });
+    state_save_last(e->state, (struct deadline){ boot_add_ms(e->stop_by.at, -RELEASE_MS) });
 }
 
 static void stop_state(struct engine *e)

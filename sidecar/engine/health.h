@@ -13,7 +13,8 @@
     X(GATE, "the local API listens")                                     \
     X(CHECKPOINT, "checkpoints are committed")                           \
     X(STATE, "the state directory is in place and can be written")       \
-    X(PACKS, "the store of the checkpoints answers")
+    X(PACKS, "the store of the checkpoints answers")                     \
+    X(MARK, "the mark beside the state directory can be written")
 
 #define HEALTH_ENUM(source, text) HEALTH_##source,
 enum health_source { HEALTH_SOURCES(HEALTH_ENUM) HEALTH_SOURCE_COUNT };

@@ -3,14 +3,22 @@
 #include "common/base/dir.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
+#include "common/base/text.h"
+#include "common/base/time.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+
+#define UNSAVED_WORD ".unsaved-" /* "<base>.unsaved-<when>-after-<sequence>" */
+#define BASE_SHOWN   190         /* bytes of the base in that name: NAME_MAX is 255 */
+#define SAME_NAMES   1000        /* tries for a name that is free */
+#define NAME_BYTES   256
 
 void local_init(struct local *l, const char *path)
 {
@@ -198,19 +206,131 @@ bool local_check_use(const struct local *l, struct err *err)
     return readdir(dir) != NULL || errno == 0 || not_usable(l, errno, err);
 }
 
-bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
-                struct restore_report *report, struct err *err)
+bool local_note(const struct local *l, const struct mark *mark, struct err *err)
 {
-    if (!lock_beside(l, err))
-        return false;
-    if (wish->head[0] == '\0')
-        return first_start(l, out, err) && note_home(l, err);
-    *out = LOCAL_RESTORED;
-    if (checkpoint_restore_into(wish->cp, wish->head, wish->until, report, err))
-        return note_home(l, err);
+    return mark_write(l->lock.raw, mark, err) ||
+           err_wrap(err, "note beside \"%s\" whether it is saved", l->path);
+}
+
+static void unsaved_prefix(const struct local *l, char out[NAME_BYTES])
+{
+    (void)snprintf(out, NAME_BYTES, "%.*s" UNSAVED_WORD, BASE_SHOWN, l->base);
+}
+
+/* "20261125T123919Z" */
+static void when(int64_t wall_ms, char out[WALL_TEXT_BYTES])
+{
+    char text[WALL_TEXT_BYTES];
+    const struct wall at = wall_ms > 0 ? (struct wall){ wall_ms * NS_PER_MS } : wall_now();
+    wall_format(at, text);
+    (void)snprintf(out, WALL_TEXT_BYTES, "%.4s%.2s%.5s%.2s%.2sZ", text, text + 5, text + 8,
+                   text + 14, text + 17);
+}
+
+/* A name that nothing has, for the tree that is not saved. Nobody else makes such names, and the
+ * rename refuses one that came meanwhile. */
+static bool name_unsaved(const struct local *l, char out[NAME_BYTES], struct err *err)
+{
+    char prefix[NAME_BYTES], since[WALL_TEXT_BYTES];
+    struct stat st;
+    unsaved_prefix(l, prefix);
+    when(l->mark.wall_ms, since);
+    for (unsigned i = 1; i <= SAME_NAMES; i++) {
+        char again[16] = "";
+        if (i > 1)
+            (void)snprintf(again, sizeof again, "-%u", i);
+        (void)snprintf(out, NAME_BYTES, "%.200s%s-after-%lld%s", prefix, since,
+                       (long long)l->mark.sequence, again);
+        if (fstatat(l->parent.raw, out, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            return errno == ENOENT ||
+                   err_sys(err, errno, "stat \"%s\" beside \"%s\"", out, l->path);
+    }
+    return err_set(err, ERR_CONFLICT, "keep \"%s\": %u trees are kept already, move them away",
+                   l->path, SAME_NAMES);
+}
+
+static void show_unsaved(struct local *l, const char *name)
+{
+    const int parent = name[0] == '\0' ? 0 : (int)(l->base - l->path);
+    (void)snprintf(l->unsaved.newest, sizeof l->unsaved.newest, "%.*s%s", parent, l->path, name);
+}
+
+static bool find_unsaved(struct local *l, struct err *err)
+{
+    char prefix[NAME_BYTES], newest[NAME_BYTES] = "";
+    CLEANUP(fd_closep)
+    struct fd fd = { openat(l->parent.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    CLEANUP(dir_closep) DIR *dir = fd_is_open(fd) ? fdopendir(fd.raw) : NULL;
+    if (dir == NULL)
+        return err_sys(err, errno, "read the parent of \"%s\"", l->path);
+    (void)fd_take(&fd);
+    unsaved_prefix(l, prefix);
+    l->unsaved.count = 0;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        l->unsaved.count++;
+        if (strcmp(entry->d_name, newest) > 0)
+            (void)snprintf(newest, sizeof newest, "%s", entry->d_name);
+    }
+    show_unsaved(l, newest);
+    return true;
+}
+
+/* What is there now is the head, or nothing: from here on the mark says so. */
+static bool settle(struct local *l, bool is_whole, struct err *err)
+{
+    const struct mark was = l->mark;
+    l->mark = (struct mark){ 0 };
+    return (is_whole && !was.is_unsaved) || local_note(l, &l->mark, err);
+}
+
+static bool restore(const struct local_wish *wish, const char *keep_as,
+                    struct restore_report *report, struct err *err)
+{
+    if (checkpoint_restore_into(wish->cp, wish->head, keep_as, wish->until, report, err))
+        return true;
     if (err->kind == ERR_NOT_FOUND) { /* the record promises it: this is damage, not absence */
         struct err gone = *err;
         return err_set(err, ERR_CORRUPT, "%.200s", gone.msg);
     }
     return false;
+}
+
+static bool open_restored(struct local *l, const struct local_wish *wish, bool is_whole,
+                          struct restore_report *report, struct err *err)
+{
+    char aside[NAME_BYTES];
+    const char *keep_as = l->mark.is_unsaved ? aside : NULL;
+    if ((keep_as != NULL && !name_unsaved(l, aside, err)) || !restore(wish, keep_as, report, err) ||
+        !find_unsaved(l, err))
+        return false;
+    if (report->is_put_aside) {
+        show_unsaved(l, aside);
+        l->unsaved.is_new = true;
+        (void)snprintf(l->unsaved.why, sizeof l->unsaved.why, "%s", l->mark.why);
+    }
+    return settle(l, is_whole, err);
+}
+
+static bool open_first(struct local *l, bool is_whole, enum local_found *out, struct err *err)
+{
+    if (!first_start(l, out, err) || !find_unsaved(l, err))
+        return false;
+    /* What an unsaved tree holds is still there, and saved next. */
+    return (*out == LOCAL_FILLED && l->mark.is_unsaved) || settle(l, is_whole, err);
+}
+
+bool local_open(struct local *l, const struct local_wish *wish, enum local_found *out,
+                struct restore_report *report, struct err *err)
+{
+    bool is_whole;
+    if (!lock_beside(l, err))
+        return false;
+    if (!mark_read(l->lock.raw, &l->mark, &is_whole, err))
+        return err_wrap(err, "state directory \"%s\"", l->path);
+    *out = LOCAL_RESTORED;
+    return (wish->head[0] == '\0' ? open_first(l, is_whole, out, err)
+                                  : open_restored(l, wish, is_whole, report, err)) &&
+           note_home(l, err);
 }

@@ -40,6 +40,15 @@ void news_restored(struct news *n, const struct restore_report *report)
         port_event(n->port, "the replaced tree was kept: %s", report->left_behind);
 }
 
+void news_unsaved(struct news *n, const struct local_unsaved *u)
+{
+    if (u->is_new)
+        port_event(n->port, "unsaved state was kept: %s: %s", u->newest, u->why);
+    else if (u->count > 0)
+        port_event(n->port, "unsaved state is still kept: %s%s", u->newest,
+                   u->count > 1 ? " and others" : "");
+}
+
 void news_committed(struct news *n, const struct checkpoint_result *result, bool is_final,
                     struct boot now)
 {

@@ -5,6 +5,7 @@
 #pragma once
 #include "sidecar/checkpoint/checkpoint.h"
 #include "sidecar/engine/health.h"
+#include "sidecar/engine/local.h"
 #include "sidecar/engine/port.h"
 #include "sidecar/observe/observe.h"
 
@@ -28,6 +29,8 @@ void news_clear(struct news *n, enum health_source source);
 void news_standby(struct news *n, const char *node, int64_t epoch);
 /** The directory is restored. */
 void news_restored(struct news *n, const struct restore_report *report);
+/** Trees with unsaved state are there for a person. */
+void news_unsaved(struct news *n, const struct local_unsaved *unsaved);
 /** A checkpoint is committed; the final one is always told. */
 void news_committed(struct news *n, const struct checkpoint_result *result, bool is_final,
                     struct boot now);

@@ -100,6 +100,25 @@ Test(news, of_the_commits_the_first_one_an_hour_and_the_final_are_told)
     end(&s);
 }
 
+Test(news, unsaved_trees_have_their_texts)
+{
+    struct scene s = { 0 };
+    struct local_unsaved u = { .newest = "/x/state.unsaved-1", .why = "no space" };
+    begin(&s);
+    news_unsaved(&s.news, &u);
+    cr_assert_str_eq(heard(&s), "", "there is none");
+    u.count = 1;
+    news_unsaved(&s.news, &u);
+    cr_assert_str_eq(heard(&s), "unsaved state is still kept: /x/state.unsaved-1");
+    u.count = 2;
+    news_unsaved(&s.news, &u);
+    cr_assert_str_eq(heard(&s), "unsaved state is still kept: /x/state.unsaved-1 and others");
+    u.is_new = true;
+    news_unsaved(&s.news, &u);
+    cr_assert_str_eq(heard(&s), "unsaved state was kept: /x/state.unsaved-1: no space");
+    end(&s);
+}
+
 Test(news, restore_and_ends_have_their_texts)
 {
     struct scene s = { 0 };

@@ -124,7 +124,9 @@ static inline bool make(struct scene *s, const char *exclude, struct err *err)
                                        .node = "n",
                                        .shim = { on_arm, on_fence, s },
                                        .events = { on_waiting, on_held, on_lost, s } };
-    cr_assert(claim_open(&s->claim, s->config, err) && claim_make_lease(&s->claim, &lease, err),
+    CLEANUP(keyring_closep) struct keyring *key = NULL; /* a first start that has looked */
+    cr_assert(keyring_open(s->config->state.key_file, true, &key, err) &&
+                  claim_open(&s->claim, s->config, err) && claim_make_lease(&s->claim, &lease, err),
               "%s", err->msg);
     lease_start(s->claim.lease);
     loop_run(s->loop);

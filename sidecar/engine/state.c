@@ -1,6 +1,7 @@
 #include "sidecar/engine/state.h"
 
 #include "common/base/own.h"
+#include "common/base/text.h"
 #include "sidecar/engine/cut.h"
 #include "sidecar/engine/watch.h"
 
@@ -26,6 +27,17 @@ struct state {
     uint8_t wrapped_key[KEYRING_WRAPPED_BYTES];
     bool is_opening, is_stopped, is_saver_idle;
     unsigned idle_watches;
+    const struct clock *clock;
+    int64_t epoch, interval_ms;
+    bool has_run, is_last_saved;
+    /* the mark beside the directory: as it should be, as it is, and as a worker writes it */
+    struct mark wanted, noted;
+    struct local_unsaved unsaved;
+    struct {
+        bool is_busy, is_ok, is_troubled;
+        struct mark mark;
+        struct err err;
+    } noting;
     /* the worker's while is_opening */
     bool is_ok;
     enum local_found found;
@@ -94,23 +106,96 @@ static void on_settle(void *arg, bool is_committed)
         checkpoint_dropped(s->cp);
 }
 
+static void check_idle(struct state *s);
+static void note_if_wanted(struct state *s);
+
+static void note_job(void *arg)
+{
+    struct state *s = arg;
+    s->noting.is_ok = local_note(&s->local, &s->noting.mark, &s->noting.err);
+}
+
+/* One that cannot be written is tried again with the next checkpoint. */
+static void on_noted(void *arg)
+{
+    struct state *s = arg;
+    bool was_troubled = s->noting.is_troubled;
+    s->noting.is_busy = false;
+    s->noting.is_troubled = !s->noting.is_ok;
+    if (s->noting.is_ok)
+        s->noted = s->noting.mark;
+    if (was_troubled || !s->noting.is_ok)
+        on_health(s, HEALTH_MARK, s->noting.is_ok ? NULL : &s->noting.err);
+    if (s->noting.is_ok)
+        note_if_wanted(s);
+    check_idle(s);
+}
+
+static void note_if_wanted(struct state *s)
+{
+    if (s->noting.is_busy || s->wanted.is_unsaved == s->noted.is_unsaved)
+        return;
+    s->noting.is_busy = true;
+    s->noting.mark = s->wanted;
+    loop_work(s->loop, note_job, on_noted, s);
+}
+
+/* The first reason stays: it says since when. Before the directory is ours nothing is marked. */
+static void want_unsaved(struct state *s, const char *why)
+{
+    int64_t sequence;
+    if (s->is_opening || !s->is_ok)
+        return;
+    if (!s->wanted.is_unsaved) {
+        (void)saver_borrow_head(s->saver, &sequence);
+        s->wanted = (struct mark){ .is_unsaved = true,
+                                   .sequence = sequence,
+                                   .epoch = s->epoch,
+                                   .wall_ms = clock_wall(s->clock).ns / NS_PER_MS };
+        (void)snprintf(s->wanted.head, sizeof s->wanted.head, "%s", state_borrow_head(s));
+        (void)snprintf(s->wanted.why, sizeof s->wanted.why, "%s", why);
+        utf8_mend(s->wanted.why);
+    }
+    note_if_wanted(s);
+}
+
+static void want_saved(struct state *s)
+{
+    if (s->is_opening || !s->is_ok)
+        return;
+    s->wanted = (struct mark){ 0 };
+    note_if_wanted(s);
+}
+
 static void on_committed(void *arg, const struct checkpoint_result *result, bool is_once)
 {
     struct state *s = arg;
     s->events.on_committed(s->events.arg, result, is_once);
 }
 
-static void on_trouble(void *arg, const struct err *err) { on_health(arg, HEALTH_CHECKPOINT, err); }
+static void on_trouble(void *arg, const struct err *err)
+{
+    struct state *s = arg;
+    if (err != NULL)
+        want_unsaved(s, err->msg);
+    else
+        want_saved(s);
+    on_health(s, HEALTH_CHECKPOINT, err);
+}
 
 static void on_once(void *arg, const struct checkpoint_result *result, const struct err *err)
 {
     struct state *s = arg;
+    s->is_last_saved = s->has_run && err == NULL;
+    if (err == NULL)
+        want_saved(s);
     s->events.on_once(s->events.arg, result, err);
 }
 
 static void check_idle(struct state *s)
 {
-    if (s->is_stopped && s->is_saver_idle && s->idle_watches == COUNT(s->watches) && !s->is_opening)
+    if (s->is_stopped && s->is_saver_idle && s->idle_watches == COUNT(s->watches) &&
+        !s->is_opening && !s->noting.is_busy)
         s->events.on_idle(s->events.arg);
 }
 
@@ -160,6 +245,9 @@ bool state_new(const struct state_spec *spec, const struct state_events *events,
     s->loop = spec->loop;
     s->lease = spec->lease;
     s->port = spec->port;
+    s->clock = spec->clock;
+    s->epoch = checkpoints.epoch;
+    s->interval_ms = config->state.interval_ms;
     s->digest = spec->config_digest;
     s->events = *events;
     local_init(&s->local, config->state.path);
@@ -185,7 +273,7 @@ void state_free(struct state *s)
 {
     if (s == NULL)
         return;
-    assert(!s->is_opening);
+    assert(!s->is_opening && !s->noting.is_busy);
     saver_free(s->saver);
     for (size_t i = 0; i < COUNT(s->watches); i++)
         watch_free(s->watches[i]);
@@ -212,6 +300,8 @@ static void on_open_done(void *arg)
     }
     if (s->is_ok && s->found == LOCAL_RESTORED)
         saver_adopt(s->saver, s->report.id, s->report.sequence);
+    s->wanted = s->noted = s->local.mark;
+    s->unsaved = s->local.unsaved;
     for (size_t i = 0; s->is_ok && i < COUNT(s->watches); i++)
         watch_start(s->watches[i]);
     s->events.on_opened(s->events.arg, s->found, &s->report, s->is_ok ? NULL : &s->err);
@@ -230,10 +320,27 @@ void state_stop(struct state *s, const struct err *why)
     if (s->is_stopped)
         return;
     s->is_stopped = true;
+    if (s->has_run && !s->is_last_saved)
+        want_unsaved(s, why->msg);
     saver_stop(s->saver, why);
     for (size_t i = 0; i < COUNT(s->watches); i++)
         watch_stop(s->watches[i]);
 }
+
+void state_run(struct state *s)
+{
+    s->has_run = true;
+    saver_start(s->saver, s->interval_ms);
+}
+
+void state_save_last(struct state *s, struct deadline until)
+{
+    s->has_run = true;
+    want_unsaved(s, "the last checkpoint was not committed"); /* should it hang, or we be killed */
+    saver_once(s->saver, "stop", until);
+}
+
+const struct local_unsaved *state_borrow_unsaved(const struct state *s) { return &s->unsaved; }
 
 struct saver *state_borrow_saver(struct state *s) { return s->saver; }
 

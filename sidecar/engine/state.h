@@ -27,7 +27,8 @@ struct state_events {
                       const struct err *err);
     /** As in saver.h. */
     void (*on_committed)(void *arg, const struct checkpoint_result *result, bool is_once);
-    /** A source is troubled, or (NULL) well: CHECKPOINT, and from state_open on STATE, PACKS. */
+    /** A source is troubled, or (NULL) well: CHECKPOINT, and from state_open on STATE, PACKS, MARK.
+     */
     void (*on_health)(void *arg, enum health_source source, const struct err *err);
     void (*on_once)(void *arg, const struct checkpoint_result *result, const struct err *err);
     /** After state_stop: no worker is busy. */
@@ -47,7 +48,15 @@ void state_open(struct state *state);
 /** Nothing begins any more; on_idle follows, never inside. Later calls do nothing. */
 void state_stop(struct state *state, const struct err *why);
 
-/** For wishes, the interval and the final checkpoint; lent until state_free. */
+/** The agent runs: a checkpoint begins every interval. What it writes from here on and no
+ *  checkpoint gets stays marked, when a checkpoint fails or this life ends without the last one. */
+void state_run(struct state *state);
+/** The agent is gone: the last checkpoint, as saver_once. */
+void state_save_last(struct state *state, struct deadline until);
+
+/** Trees that restores put aside; lent until state_free. After on_opened. */
+const struct local_unsaved *state_borrow_unsaved(const struct state *state);
+/** For wishes and the first checkpoint; lent until state_free. */
 struct saver *state_borrow_saver(struct state *state);
 /** The checkpoint that the record names now; "" none. Lent until state_free. */
 const char *state_borrow_head(const struct state *state);

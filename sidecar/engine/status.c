@@ -7,6 +7,8 @@ static void fill_state(const struct status_parts *p, struct engine_status *out)
     const struct saver *saver = state_borrow_saver(p->state);
     const char *id = saver_borrow_head(saver, &out->sequence);
     struct boot cut;
+    out->unsaved_count = state_borrow_unsaved(p->state)->count;
+    out->unsaved = state_borrow_unsaved(p->state)->newest;
     out->has_checkpoint = id[0] != '\0';
     (void)snprintf(out->checkpoint_id, sizeof out->checkpoint_id, "%s", id);
     if (saver_last_cut(saver, &cut))
@@ -26,6 +28,7 @@ void status_fill(const struct status_parts *p, struct engine_status *out)
         .holder_epoch = is_waiting ? p->news->holder_epoch : 0,
         .age_ms = -1,
         .agent_pid = p->agent_pid,
+        .unsaved = "",
         .degraded = health_why(&p->news->health),
     };
     if (p->lease != NULL) {

@@ -20,7 +20,9 @@ struct engine_status {
     int64_t age_ms; /* since the committed state was last seen to be the present one; -1 unknown */
     int64_t rpo_ms; /* what would be lost now, at most; 0 while the agent does not run */
     uint32_t agent_pid;
-    const char *degraded; /* why; "" when not; lent until the next turn */
+    unsigned unsaved_count; /* trees that were put aside, as seen at the start */
+    const char *unsaved;    /* the path of the newest; "" none; lent with the engine */
+    const char *degraded;   /* why; "" when not; lent until the next turn */
 };
 
 struct status_parts { /* all borrowed */
