@@ -282,6 +282,11 @@ static bool fill_data_key(unsigned char *bytes, size_t len, void *arg, struct er
     return secret_use(w->ring->key, unwrap_with, w, err);
 }
 
+void keyring_wrapped_id(const uint8_t wrapped[KEYRING_WRAPPED_BYTES], char out[KEYRING_ID_TEXT])
+{
+    hex_encode(view_of(wrapped + WRAP_MAGIC_LEN, KEY_ID_BYTES), out);
+}
+
 static bool check_wrapped(const struct keyring *keyring, struct view wrapped, struct err *err)
 {
     if (wrapped.len != KEYRING_WRAPPED_BYTES ||
@@ -290,7 +295,7 @@ static bool check_wrapped(const struct keyring *keyring, struct view wrapped, st
     if (memcmp(wrapped.data + WRAP_MAGIC_LEN, keyring->id, KEY_ID_BYTES) == 0)
         return true;
     char other[KEYRING_ID_TEXT];
-    hex_encode(view_of(wrapped.data + WRAP_MAGIC_LEN, KEY_ID_BYTES), other);
+    keyring_wrapped_id(wrapped.data, other);
     return err_set(err, ERR_CORRUPT, "wrapped by key %s, but key file \"%s\" holds key %s", other,
                    keyring->path, keyring->id_text);
 }

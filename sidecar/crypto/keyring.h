@@ -33,6 +33,9 @@ const char *keyring_borrow_id(const struct keyring *keyring);
 void keyring_wrap_new(const struct keyring *keyring, const char *name,
                       uint8_t out_wrapped[KEYRING_WRAPPED_BYTES]);
 
+/** The id of the key that wrapped it, as it stands there; nothing is checked. */
+void keyring_wrapped_id(const uint8_t wrapped[KEYRING_WRAPPED_BYTES], char out[KEYRING_ID_TEXT]);
+
 /** The keys of agent `name` from its wrapped data key. Errors: CORRUPT: wrapped by another key
  *  (the message names both key ids and the file), or cut, changed or another agent's. */
 MUST_USE bool keyring_unwrap(const struct keyring *keyring, const char *name, struct view wrapped,

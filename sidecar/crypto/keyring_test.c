@@ -227,3 +227,14 @@ Test(keyring, changed_cut_or_foreign_wrapping_is_corrupt)
     cr_assert_not(keyring_unwrap(ring, "web/2", view_of(wrapped, sizeof(wrapped)), &keys, &err));
     cr_assert_eq(err.kind, ERR_CORRUPT);
 }
+
+Test(keyring, wrapped_key_says_whose_it_is)
+{
+    char id[KEYRING_ID_TEXT];
+    struct err err = { 0 };
+    CLEANUP(keyring_closep) struct keyring *ring = NULL;
+    cr_assert(keyring_open(path, true, &ring, &err), "%s", err.msg);
+    keyring_wrap_new(ring, "a", wrapped);
+    keyring_wrapped_id(wrapped, id);
+    cr_assert_str_eq(id, keyring_borrow_id(ring));
+}

@@ -30,6 +30,13 @@ static void arm(void *arg, uint64_t seq, int64_t epoch, struct deadline deadline
 }
 static void fence(void *arg, const char *why) { (void)arg, (void)why; }
 
+static void on_open_looked(void *arg, const struct err *err)
+{
+    (void)err;
+    loop_quit(arg);
+}
+
+static char message[240]; /* of the last failure of open_with */
 /* Opens with the stores' URLs and the name; the kind of the failure, or ERR_NONE. */
 static enum err_kind open_with(const char *name, const char *lease, const char *state)
 {
@@ -47,8 +54,16 @@ static enum err_kind open_with(const char *name, const char *lease, const char *
                                       .config = config,
                                       .node = "n",
                                       .shim = { arm, fence, NULL } };
-    bool ok = claim_open(&claim, config, &err) && claim_make_lease(&claim, &spec, &err);
+    bool ok = claim_open(&claim, config, &err);
+    if (ok) {
+        claim_look(&claim, loop, config->name, on_open_looked, loop);
+        loop_run(loop);
+        ok = claim.look.is_ok;
+        err = claim.look.err;
+    }
+    ok = ok && claim_make_lease(&claim, &spec, &err);
     cr_assert_eq(ok, claim.lease != NULL);
+    (void)snprintf(message, sizeof message, "%s", ok ? "" : err.msg);
     if (ok)
         cr_assert(claim.packs != NULL && strlen(claim.config_digest) == 64);
     claim_close(&claim);
@@ -69,6 +84,19 @@ Test(claim, what_a_person_got_wrong_is_invalid)
     cr_assert_eq(open_with("a", "gopher://x", "mem:"), ERR_INVALID);
     cr_assert_eq(open_with("a", "mem:", "gopher://x"), ERR_INVALID);
     cr_assert_eq(open_with("a", "mem:", "file:///x?colour=red"), ERR_INVALID);
+}
+
+/* It stands in START_REFUSED, far from the file that is wrong. */
+Test(claim, key_that_is_wrong_is_named)
+{
+    (void)open_with("a//b", "mem:", "mem:");
+    cr_assert_eq(strncmp(message, "name: ", 6), 0, "%s", message);
+    (void)open_with("a", "gopher://x", "mem:");
+    cr_assert_eq(strncmp(message, "lease.store: open store ", 24), 0, "%s", message);
+    (void)open_with("a", "mem:", "/srv/a");
+    cr_assert_eq(strncmp(message, "state.store: open store ", 24), 0, "%s", message);
+    (void)open_with("a", "/srv/a", "/srv/a");
+    cr_assert_eq(strncmp(message, "state.store: ", 13), 0, "the lease has none: %s", message);
 }
 
 Test(claim, key_file_that_others_can_read_is_denied)
@@ -200,4 +228,29 @@ Test(claim, epoch_of_the_newest_manifest_is_the_floor_of_epochs)
     cr_assert_eq(look(&l), 1);
     cr_assert(l.claim.look.min_epoch == 0 && l.kind == ERR_NONE);
     claim_close(&l.claim);
+}
+
+/* Where there is something for another key, no new key is left for whoever copies "if absent". */
+Test(claim, absent_key_file_is_made_only_where_there_is_nothing)
+{
+    struct err err;
+    CLEANUP(str_freep) char *key = str_format("%s/key", root);
+    CLEANUP(str_freep) char *away = str_format("%s/away", root);
+    CLEANUP(str_freep) char *url = str_format("file://%s/store?create=true", root);
+    CLEANUP(store_closep) struct store *store = NULL;
+    const struct deadline until = deadline_after(boot_now(), 5000, 0);
+    struct store_version version;
+    cr_assert_eq(open_with("a", url, url), ERR_NONE);
+    cr_assert_eq(rename(key, away), 0);
+    cr_assert_eq(open_with("a", url, url), ERR_NONE, "a store without state of this agent");
+    cr_assert(unlink(key) == 0 && store_open(url, NULL, &store, &err));
+    put_pack(store, "00000003-0123456789abcdef");
+    cr_assert_eq(open_with("a", url, url), ERR_DENIED);
+    cr_assert_not_null(strstr(message, key), "%s", message);
+    cr_assert_neq(access(key, F_OK), 0);
+    cr_assert_eq(open_with("b", url, url), ERR_NONE, "another agent");
+    cr_assert_eq(unlink(key), 0);
+    cr_assert(store_create(store, "b", view_str("of any content"), until, &version, &err));
+    cr_assert_eq(open_with("b", url, url), ERR_DENIED);
+    cr_assert_neq(access(key, F_OK), 0);
 }

@@ -5,8 +5,11 @@ from story import run
 
 def main(story):
     a, b = story.node("a"), story.node("b", key=story.dir / "other.key")
-    a.shell("echo one >$AGENT_STATE_DIR/x")
-    story.equal(a.wait_exit(), 0, "exit code")
+    c = story.node("c", key=story.dir / "other.key")
+    c.config.write_text(c.config.read_text().replace('"story/agent"', '"story/other"'))
+    for node in a, c:
+        node.shell("echo one >$AGENT_STATE_DIR/x")
+        story.equal(node.wait_exit(), 0, "exit code")
     before = story.digest()
     b.shell("echo ran")
     story.equal(b.wait_exit(), 65, "exit code CORRUPT")
