@@ -321,6 +321,14 @@ static bool lease_finish(struct loader *l, struct err *err)
     return option_fail(l, OPTION(lease.margin_ms), err, reason);
 }
 
+/* A checkpoint each millisecond would only keep the machine busy; the driver has the same rule. */
+static bool state_finish(struct loader *l, struct err *err)
+{
+    const int64_t ms = l->config->state.interval_ms;
+    return ms == 0 || ms >= CONFIG_INTERVAL_MIN_MS ||
+           option_fail(l, OPTION(state.interval_ms), err, "must be 0s or at least 100ms");
+}
+
 static int signal_number(const char *name)
 {
     for (int s = 1; s < SIGSYS + 1; s++)
@@ -352,7 +360,7 @@ bool config_load(const char *name, struct view text, const char *const *env,
     struct loader l = { .config = config, .tree = tree };
     defaults_store(config);
     if (!text_load(&l, err) || !variables_find(&l, env, err) || !values_store(&l, err) ||
-        !lease_finish(&l, err) || !stop_finish(&l, err))
+        !state_finish(&l, err) || !lease_finish(&l, err) || !stop_finish(&l, err))
         return false;
     *out = STEAL(config);
     return true;

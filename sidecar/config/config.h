@@ -14,6 +14,8 @@ struct config_texts {
     size_t count;
 };
 
+#define CONFIG_INTERVAL_MIN_MS 100 /* of state.interval, unless it is 0: never */
+
 enum config_flags { CONFIG_REQUIRED = 1 };
 
 /* A text is NUL-terminated and never NULL; "" is unset. */
