@@ -55,6 +55,16 @@ static bool open_parent(const char *parent, struct fd *out, struct err *err)
     return dir_make(parent, 0755, err) && dir_open(parent, out, err);
 }
 
+/* What is written to must have no other name: the parent may belong to the agent's user, who may
+ * have linked a file of ours there. */
+static bool is_plain(int dir_fd, const char *name, int fd)
+{
+    struct stat named, opened;
+    return fstat(fd, &opened) == 0 && fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(named.st_mode) && named.st_nlink == 1 && named.st_dev == opened.st_dev &&
+           named.st_ino == opened.st_ino;
+}
+
 static bool lock_beside(struct local *l, struct err *err)
 {
     CLEANUP(str_freep) char *parent = NULL;
@@ -69,6 +79,9 @@ static bool lock_beside(struct local *l, struct err *err)
     CLEANUP(fd_closep) struct fd lock = { openat(dir.raw, name, how, 0600) };
     if (!fd_is_open(lock))
         return err_sys(err, errno, "open \"%s\" beside \"%s\"", name, l->path);
+    if (!is_plain(dir.raw, name, lock.raw))
+        return err_set(err, ERR_INVALID, "open \"%s\" beside \"%s\": not a file of its own", name,
+                       l->path);
     if (flock(lock.raw, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
                    ? err_set(err, ERR_UNAVAILABLE,

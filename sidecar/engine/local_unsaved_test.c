@@ -236,3 +236,27 @@ Test(local_unsaved, start_without_a_place_for_the_mark_is_refused)
     cr_assert_not_null(strstr(err.msg, f.state), "%s", err.msg);
     local_fini(&l);
 }
+
+/* The agent's user may write to the parent: what it links there is not written over. */
+Test(local_unsaved, lock_file_with_another_name_is_not_touched)
+{
+    struct local l;
+    struct err err = { 0 };
+    struct restore_report report;
+    enum local_found found;
+    CLEANUP(buf_fini) struct buf got = { 0 };
+    CLEANUP(str_freep) char *victim = str_format("%s/victim", f.dir);
+    CLEANUP(str_freep) char *lock = str_format("%s/.state.lock", f.dir);
+    cr_assert(file_publish(AT_FDCWD, victim, view_str("precious"), 0600, FILE_REPLACE, &err));
+    cr_assert_eq(link(victim, lock), 0);
+    const struct local_wish wish = { .head = "" };
+    local_init(&l, f.state);
+    cr_assert_not(local_open(&l, &wish, &found, &report, &err));
+    cr_assert_eq(err.kind, ERR_INVALID, "%s", err.msg);
+    cr_assert(file_read(AT_FDCWD, victim, 100, &got, &err) &&
+              view_is_equal(buf_view(&got), view_str("precious")));
+    cr_assert(unlink(lock) == 0 && mkfifo(lock, 0600) == 0);
+    cr_assert_not(local_open(&l, &wish, &found, &report, &err));
+    cr_assert_eq(err.kind, ERR_INVALID, "%s", err.msg);
+    local_fini(&l);
+}

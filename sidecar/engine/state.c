@@ -29,7 +29,7 @@ struct state {
     unsigned idle_watches;
     const struct clock *clock;
     int64_t epoch, interval_ms;
-    bool has_run, is_last_saved;
+    bool has_run, is_saving_last, is_last_saved;
     /* the mark beside the directory: as it should be, as it is, and as a worker writes it */
     struct mark wanted, noted;
     struct local_unsaved unsaved;
@@ -133,7 +133,8 @@ static void on_noted(void *arg)
 
 static void note_if_wanted(struct state *s)
 {
-    if (s->noting.is_busy || s->wanted.is_unsaved == s->noted.is_unsaved)
+    bool is_noted = !s->noting.is_troubled && s->wanted.is_unsaved == s->noted.is_unsaved;
+    if (s->noting.is_busy || is_noted)
         return;
     s->noting.is_busy = true;
     s->noting.mark = s->wanted;
@@ -170,6 +171,7 @@ static void want_saved(struct state *s)
 static void on_committed(void *arg, const struct checkpoint_result *result, bool is_once)
 {
     struct state *s = arg;
+    note_if_wanted(s); /* a try that failed */
     s->events.on_committed(s->events.arg, result, is_once);
 }
 
@@ -178,7 +180,7 @@ static void on_trouble(void *arg, const struct err *err)
     struct state *s = arg;
     if (err != NULL)
         want_unsaved(s, err->msg);
-    else
+    else if (!s->is_saving_last) /* then only the last one counts */
         want_saved(s);
     on_health(s, HEALTH_CHECKPOINT, err);
 }
@@ -335,7 +337,7 @@ void state_run(struct state *s)
 
 void state_save_last(struct state *s, struct deadline until)
 {
-    s->has_run = true;
+    s->has_run = s->is_saving_last = true;
     want_unsaved(s, "the last checkpoint was not committed"); /* should it hang, or we be killed */
     saver_once(s->saver, "stop", until);
 }

@@ -65,7 +65,7 @@ static void finish(struct scene *s)
     end(s);
 }
 
-Test(state, life_that_ends_with_its_last_checkpoint_leaves_no_mark, .timeout = 20)
+Test(state, life_that_ends_with_its_last_checkpoint_leaves_no_mark)
 {
     struct scene s = { 0 };
     begin(&s);
@@ -77,7 +77,7 @@ Test(state, life_that_ends_with_its_last_checkpoint_leaves_no_mark, .timeout = 2
     finish(&s);
 }
 
-Test(state, life_that_ends_without_its_last_checkpoint_is_marked, .timeout = 20)
+Test(state, life_that_ends_without_its_last_checkpoint_is_marked)
 {
     struct scene s = { 0 };
     begin(&s);
@@ -89,7 +89,7 @@ Test(state, life_that_ends_without_its_last_checkpoint_is_marked, .timeout = 20)
     finish(&s);
 }
 
-Test(state, life_whose_agent_never_ran_leaves_no_mark, .timeout = 20)
+Test(state, life_whose_agent_never_ran_leaves_no_mark)
 {
     struct scene s = { 0 };
     begin(&s);
@@ -99,7 +99,7 @@ Test(state, life_whose_agent_never_ran_leaves_no_mark, .timeout = 20)
 }
 
 /* From the failure on, not only at the end: whatever kills this process then, the mark is there. */
-Test(state, failed_checkpoint_is_marked_until_a_later_one_is_committed, .timeout = 30)
+Test(state, failed_checkpoint_is_marked_until_a_later_one_is_committed)
 {
     struct scene s = { 0 };
     begin(&s);
@@ -119,16 +119,60 @@ Test(state, failed_checkpoint_is_marked_until_a_later_one_is_committed, .timeout
     finish(&s);
 }
 
-Test(state, mark_that_cannot_be_written_is_told, .timeout = 30)
+static void forbid_writing(struct rlimit *was)
+{
+    const struct rlimit few = { 100, RLIM_INFINITY };
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert(getrlimit(RLIMIT_FSIZE, was) == 0 && setrlimit(RLIMIT_FSIZE, &few) == 0);
+}
+
+Test(state, mark_that_was_not_written_is_written_with_the_next_checkpoint)
+{
+    struct scene s = { .waits_for = HEALTH_MARK };
+    struct rlimit was;
+    begin(&s);
+    CLEANUP(str_freep) char *dir = str_format("%s/state", s.root);
+    CLEANUP(str_freep) char *away = str_format("%s/away", s.root);
+    forbid_writing(&was);
+    state_run(s.state);
+    cr_assert_eq(rename(dir, away), 0);
+    while (s.troubles[HEALTH_MARK][0] == '\0')
+        loop_run(s.loop);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &was), 0);
+    cr_assert_eq(rename(away, dir), 0);
+    while (s.troubles[HEALTH_MARK][0] != '\0')
+        loop_run(s.loop);
+    wait_mark(&s, false);
+    over(&s);
+    finish(&s);
+}
+
+/* An earlier one that is committed meanwhile does not speak for the last. */
+Test(state, last_checkpoint_that_fails_is_marked_from_its_beginning)
 {
     struct scene s = { 0 };
     begin(&s);
-    CLEANUP(str_freep) char *path = str_format("%s/.state.lock", s.root);
+    CLEANUP(str_freep) char *dir = str_format("%s/state", s.root);
+    CLEANUP(str_freep) char *away = str_format("%s/away", s.root);
     state_run(s.state);
-    const struct rlimit none = { 100, RLIM_INFINITY };
+    cr_assert_eq(rename(dir, away), 0);
+    state_save_last(s.state, deadline_after(boot_now(), 300, 0));
+    while (s.onces == 0)
+        loop_run(s.loop);
+    cr_assert_eq(s.kind, ERR_UNAVAILABLE);
+    over(&s);
+    cr_assert(on_disk(&s).is_unsaved);
+    cr_assert_str_eq(on_disk(&s).why, "the last checkpoint was not committed");
+    finish(&s);
+}
+
+Test(state, mark_that_cannot_be_written_is_told)
+{
+    struct scene s = { 0 };
+    begin(&s);
     struct rlimit was;
-    (void)signal(SIGXFSZ, SIG_IGN);
-    cr_assert(getrlimit(RLIMIT_FSIZE, &was) == 0 && setrlimit(RLIMIT_FSIZE, &none) == 0);
+    state_run(s.state);
+    forbid_writing(&was);
     over(&s);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &was), 0);
     cr_assert_not_null(strstr(s.troubles[HEALTH_MARK], "write the mark"), "%s",
