@@ -263,6 +263,7 @@ Test(engine, first_life_opens_the_gate_then_saves_releases_and_is_done)
     struct life l = { 0 };
     life_begin(&l, loop, "a");
     UNTIL(&l, is_running);
+    UNTIL(&l, is_gate_told); /* the events are on their way */
     unsigned lease = told(&l, "lease acquired: epoch 1");
     unsigned first = told(&l, "first start: no checkpoint yet");
     unsigned gate = told(&l, "gate open: epoch 1");
@@ -288,6 +289,7 @@ Test(engine, second_life_elsewhere_restores_before_its_gate)
     life_end(&l);
     life_begin(&l, loop, "b");
     UNTIL(&l, is_running);
+    UNTIL(&l, is_gate_told); /* the events are on their way */
     unsigned restoring = told(&l, "restoring checkpoint "), restored = told(&l, "restored ");
     cr_assert(restoring > told(&l, "lease acquired: epoch 2") && restored > restoring);
     cr_assert_gt(told(&l, "gate open: epoch 2"), restored);
