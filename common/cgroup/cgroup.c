@@ -2,8 +2,8 @@
 
 #include "common/base/own.h"
 #include "common/base/time.h"
+#include "common/cgroup/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,11 +16,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define FILE_BYTES  4096 /* cpu.stat and memory.events are below 1 KiB */
-#define REKILL_MS   100  /* what moved itself in after a kill is met by the next one */
-#define DEPTH_MAX   8    /* of cgroups that an agent makes below its own */
-#define ENTRY_BYTES 2048
-#define DIR_MODE    0755
+#define FILE_BYTES 4096 /* cpu.stat and memory.events are below 1 KiB */
+#define REKILL_MS  100  /* what moved itself in after a kill is met by the next one */
+#define DIR_MODE   0755
 
 static bool fail(struct err *err, int os_errno, const char *what, const char *path)
 {
@@ -158,71 +156,10 @@ bool cgroup_events(const struct cgroup *cg, struct cgroup_events *out, struct er
     return true;
 }
 
-/* Subdirectories of `dir`, one call each; without an allocator, unlike readdir. */
-static void each_child(int dir, void (*each)(void *arg, int dir, const char *name), void *arg)
-{
-    _Alignas(struct dirent64) char entries[ENTRY_BYTES];
-    ssize_t len;
-    (void)lseek(dir, 0, SEEK_SET);
-    while ((len = getdents64(dir, entries, sizeof(entries))) > 0)
-        for (ssize_t at = 0; at < len;) {
-            const struct dirent64 *entry = (const void *)(entries + at);
-            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                each(arg, dir, entry->d_name);
-            at += entry->d_reclen;
-        }
-}
-
-struct pid_walk {
-    bool (*each)(void *arg, pid_t pid);
-    void *arg;
-};
-
-/* cgroup.procs may be long: read in pieces, a number may be cut between two. */
-static bool walk_pids(int dir, const struct pid_walk *walk)
-{
-    CLEANUP(fd_closep) struct fd file = { openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC) };
-    if (file.raw < 0)
-        return false;
-    char text[512];
-    pid_t pid = 0;
-    ssize_t len;
-    while ((len = read(file.raw, text, sizeof(text))) > 0)
-        for (ssize_t i = 0; i < len; i++) {
-            if (text[i] >= '0' && text[i] <= '9')
-                pid = pid * 10 + (text[i] - '0');
-            else if (pid > 0 && !walk->each(walk->arg, pid))
-                return true;
-            else
-                pid = 0;
-        }
-    return len == 0;
-}
-
 bool cgroup_each_pid(const struct cgroup *cg, bool (*each)(void *arg, pid_t pid), void *arg,
                      struct err *err)
 {
-    struct pid_walk walk = { each, arg };
-    return walk_pids(cg->dir.raw, &walk) || fail(err, errno, "list cgroup", cg->path);
-}
-
-static bool kill_one(void *arg, pid_t pid)
-{
-    (void)arg;
-    (void)kill(pid, SIGKILL); /* read a moment ago from the cgroup, not from a stored number */
-    return true;
-}
-
-static void kill_below(void *arg, int dir, const char *name)
-{
-    int depth = *(int *)arg + 1;
-    CLEANUP(fd_closep)
-    struct fd child = { openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
-    if (child.raw < 0 || depth > DEPTH_MAX)
-        return;
-    const struct pid_walk walk = { kill_one, NULL };
-    (void)walk_pids(child.raw, &walk);
-    each_child(child.raw, kill_below, &depth);
+    return cgroup_walk_pids(cg->dir.raw, each, arg) || fail(err, errno, "list cgroup", cg->path);
 }
 
 bool cgroup_kill(const struct cgroup *cg, struct err *err)
@@ -237,10 +174,8 @@ bool cgroup_kill(const struct cgroup *cg, struct err *err)
         *err = why;
         return is_gone;
     }
-    int depth = 0;
-    const struct pid_walk walk = { kill_one, NULL };
-    each_child(cg->dir.raw, kill_below, &depth);
-    return walk_pids(cg->dir.raw, &walk) || fail(err, errno, "list cgroup", cg->path);
+    bool is_empty;
+    return cgroup_clear_at(cg->dir.raw, &is_empty, err) || err_wrap(err, "\"%s\"", cg->path);
 }
 
 static void freeze_if_possible(const struct cgroup *cg, bool on)
@@ -302,29 +237,9 @@ uint64_t cgroup_oom_kills(const struct cgroup *cg)
     return (uint64_t)number_after(text, "oom_kill", 0);
 }
 
-static void remove_below(void *arg, int dir, const char *name)
-{
-    int depth = *(int *)arg + 1;
-    CLEANUP(fd_closep)
-    struct fd child = { openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
-    if (child.raw >= 0 && depth <= DEPTH_MAX)
-        each_child(child.raw, remove_below, &depth);
-    (void)unlinkat(dir, name, AT_REMOVEDIR);
-}
-
 bool cgroup_remove(const char *path, struct err *err)
 {
-    int depth = 0;
-    CLEANUP(fd_closep)
-    struct fd dir = { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
-    if (dir.raw < 0)
-        return errno == ENOENT || fail(err, errno, "open cgroup", path);
-    if (!is_cgroup2(path))
+    if (access(path, F_OK) == 0 && !is_cgroup2(path))
         return err_set(err, ERR_INVALID, "remove cgroup \"%s\": not on cgroup v2", path);
-    each_child(dir.raw, remove_below, &depth);
-    if (rmdir(path) == 0 || errno == ENOENT)
-        return true;
-    if (errno == EBUSY || errno == ENOTEMPTY)
-        return err_set(err, ERR_CONFLICT, "remove cgroup \"%s\": still in use", path);
-    return fail(err, errno, "remove cgroup", path);
+    return cgroup_remove_tree(path, err);
 }

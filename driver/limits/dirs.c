@@ -1,22 +1,14 @@
 #include "driver/limits/dirs.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/time.h"
-#include "common/cgroup/cgroup.h"
+#include "common/cgroup/tree.h"
 
 #define OWN_PARENT   "nomad-driver-agent" /* in v1, where Nomad has no parent */
-#define PROCS_MAX    ((size_t)1 << 20)
 #define PAUSE_MS     10
 #define REMOVE_TRIES 20
 
@@ -94,67 +86,54 @@ static void pause_ms(long ms)
     (void)nanosleep(&span, NULL);
 }
 
-/* One round; true when nobody was there. The numbers were read a moment ago from the cgroup. */
-static bool kill_round(const char *dir)
-{
-    CLEANUP(buf_fini) struct buf text = { 0 };
-    struct err ignored = { 0 };
-    CLEANUP(str_freep) char *path = str_format("%s/cgroup.procs", dir);
-    if (!file_read(AT_FDCWD, path, PROCS_MAX, &text, &ignored))
-        return true;
-    bool is_empty = true;
-    for (char *at = (char *)buf_borrow_str(&text), *end = at; *at; at = end + strspn(end, "\n")) {
-        const long pid = strtol(at, &end, 10);
-        if (end == at)
-            break;
-        if (pid <= 0)
-            continue; /* of a PID namespace that we do not see */
-        is_empty = false;
-        (void)kill((pid_t)pid, SIGKILL);
-    }
-    return is_empty;
-}
-
-static bool kill_all(const struct limits_place *place)
+/* One round over all that are there. A directory that cannot be read is not an empty one. */
+static bool clear_all(const struct limits_place *place, bool *out_is_empty, struct err *err)
 {
     CLEANUP(str_freep) char *sidecar = limits_sidecar_v2(place->agent_v2);
-    bool is_empty = sidecar[0] == '\0' || kill_round(sidecar);
+    bool is_empty = true;
+    *out_is_empty = true;
+    if (sidecar[0] != '\0' && !cgroup_clear(sidecar, out_is_empty, err))
+        return false;
     for (unsigned who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
         for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
             CLEANUP(str_freep) char *dir = own_dir(place, who, c);
-            if (place->layout->v1[c][0] != '\0' && is_there(dir))
-                is_empty = kill_round(dir) && is_empty;
+            if (place->layout->v1[c][0] != '\0' && !cgroup_clear(dir, &is_empty, err))
+                return false;
+            *out_is_empty = is_empty && *out_is_empty;
         }
-    return is_empty;
+    return true;
 }
 
 bool limits_dirs_empty(const struct limits_place *place, int64_t max_ms, struct err *err)
 {
     const struct boot begun = boot_now();
-    while (!kill_all(place)) {
+    for (bool is_empty = false;;) {
+        if (!clear_all(place, &is_empty, err))
+            return false;
+        if (is_empty)
+            return true;
         if (boot_diff_ms(boot_now(), begun) >= max_ms)
             return err_set(err, ERR_UNAVAILABLE, "empty the task's cgroups: somebody lives on");
         pause_ms(PAUSE_MS);
     }
-    return true;
 }
 
 /* A process that was just killed holds its cgroup for a moment. */
 static bool remove_one(const char *path, struct err *err)
 {
-    for (int i = 0;; i++) {
-        if (rmdir(path) == 0 || errno == ENOENT)
-            return true;
-        if (errno == EBUSY && i < REMOVE_TRIES) {
+    struct err inner = { 0 };
+    for (int i = 0; i <= REMOVE_TRIES; i++) {
+        if (i > 0)
             pause_ms(PAUSE_MS);
-            continue;
-        }
-        if (errno == EBUSY)
-            return err_set(err, ERR_CONFLICT, "remove cgroup \"%s\": still in use", path);
-        if (errno == EACCES || errno == EPERM || errno == EROFS)
-            return err_set(err, ERR_DENIED, "remove cgroup \"%s\": permission denied", path);
-        return err_sys(err, errno, "remove cgroup \"%s\"", path);
+        inner = (struct err){ 0 };
+        if (cgroup_remove_tree(path, &inner))
+            return true;
+        if (inner.kind != ERR_CONFLICT)
+            break;
     }
+    *err = inner;
+    return inner.kind == ERR_CONFLICT &&
+           err_set(err, ERR_UNAVAILABLE, "remove cgroup \"%s\": still in use", path);
 }
 
 /* Empty only when no other task is limited there; whoever makes one there tries again. */
@@ -170,12 +149,12 @@ static void remove_parents(const struct cgroup_layout *layout)
 bool limits_dirs_remove(const struct limits_place *place, struct err *err)
 {
     CLEANUP(str_freep) char *sidecar = limits_sidecar_v2(place->agent_v2);
-    if (sidecar[0] != '\0' && is_there(sidecar) && !remove_one(sidecar, err))
+    if (sidecar[0] != '\0' && !remove_one(sidecar, err))
         return false;
     for (unsigned who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
         for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
             CLEANUP(str_freep) char *dir = own_dir(place, who, c);
-            if (place->layout->v1[c][0] != '\0' && is_there(dir) && !remove_one(dir, err))
+            if (place->layout->v1[c][0] != '\0' && !remove_one(dir, err))
                 return false;
         }
     remove_parents(place->layout);

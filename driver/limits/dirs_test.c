@@ -94,11 +94,13 @@ Test(dirs, what_is_ours_is_removed_and_nothing_else)
     }
 }
 
-Test(dirs, a_cgroup_that_cannot_be_removed_is_named)
+Test(dirs, a_cgroup_that_cannot_be_removed_is_named_and_may_be_tried_again)
 {
     fake_v1(&fake, CGROUP_MEMORY);
     fake_dir(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/inside");
+    fake_file(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/inside/held", "");
     cr_assert_not(limits_dirs_remove(&fake.site.place, &err));
+    cr_expect_eq(err.kind, ERR_UNAVAILABLE);
     cr_expect(strstr(err.msg, "agent-0123456789abcdef"), "%s", err.msg);
 }
 
@@ -118,6 +120,33 @@ Test(dirs, who_is_left_in_one_is_killed)
     int status = 0;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+Test(dirs, what_a_task_made_below_its_own_goes_with_it)
+{
+    fake_v1(&fake, CGROUP_MEMORY);
+    fake_v1(&fake, CGROUP_PIDS);
+    fake_dir(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/a/b");
+    fake_dir(&fake, "pids/nomad-driver-agent/agent-0123456789abcdef/.hidden");
+    fake_dir(&fake, "v2/sidecar/below");
+    fake_path(&fake, "v2/agent", fake.agent_v2);
+    cr_assert(limits_dirs_empty(&fake.site.place, 1000, &err), "%s", err.msg);
+    cr_expect_not(fake_has(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/a"));
+    cr_expect(fake_has(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef"));
+    fake_dir(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/late");
+    cr_assert(limits_dirs_remove(&fake.site.place, &err), "%s", err.msg);
+    cr_expect_not(fake_has(&fake, "memory/nomad-driver-agent"));
+    cr_expect_not(fake_has(&fake, "pids/nomad-driver-agent"));
+    cr_expect_not(fake_has(&fake, "v2/sidecar"));
+}
+
+Test(dirs, one_that_cannot_be_read_is_not_empty)
+{
+    fake_v1(&fake, CGROUP_MEMORY);
+    fake_dir(&fake, "memory/nomad-driver-agent/agent-0123456789abcdef/cgroup.procs");
+    cr_assert_not(limits_dirs_empty(&fake.site.place, 1000, &err));
+    cr_expect_eq(err.kind, ERR_SYSTEM);
+    cr_expect(strstr(err.msg, "agent-0123456789abcdef"), "%s", err.msg);
 }
 
 Test(dirs, a_directory_is_known_as_the_tasks_own)

@@ -459,3 +459,39 @@ func TestC50SweepOfV1Cgroups(t *testing.T) {
 	n.Start()
 	Eventually(t, 3*time.Second, "the sweep", func() bool { return len(v1Leftovers(n.tasks)) == 0 })
 }
+
+// A task that makes cgroups below its own, hidden and with processes in them, does not keep itself from
+// its next start, whoever of its supervisors is left to clean up.
+func TestC50TaskMakesCgroupsBelowItsOwn(t *testing.T) {
+	mounts := needV1(t, "memory", "pids", "cpu")
+	t.Parallel()
+	n := StartedNode(t)
+	task := n.Run("nester")
+	for round := range 2 {
+		main, shim := task.Main(), task.Shim()
+		for _, dir := range []string{v1Dir(main.Pid, "pids"), v1Dir(main.Pid, "memory"), v2Dir(main.Pid)} {
+			below := filepath.Join(dir, "a", ".hidden", "c", "d", "e", "f", "g", "h", "i", "j")
+			check(t, os.MkdirAll(below, 0o755))
+			if dir != v2Dir(main.Pid) {
+				check(t, os.WriteFile(filepath.Join(below, "cgroup.procs"), []byte(fmt.Sprint(main.Pid)), 0o644))
+			}
+		}
+		if round == 0 { // the plugin is not there when the supervisor dies
+			n.P.Crash()
+			signalAll([]Proc{shim}, syscall.SIGKILL)
+			Gone(t, 2*time.Second, shim, main)
+			n.Start()
+		} else {
+			check(t, task.Destroy(true))
+		}
+		task = task.Again().Start()
+		task.Out.Await(t, "ready")
+		if dir := v1Dir(task.Main().Pid, "pids"); !strings.HasPrefix(dir, mounts["pids"]) || len(tree(dir)) == 0 || strings.Contains(dir, "hidden") {
+			t.Errorf("round %d: the next run is in %s", round, dir)
+		}
+	}
+	check(t, task.Destroy(true))
+	if left := v1Leftovers(n.tasks); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
