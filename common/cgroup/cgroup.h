@@ -70,6 +70,6 @@ uint64_t cgroup_oom_kills(const struct cgroup *cg);
 MUST_USE bool cgroup_each_pid(const struct cgroup *cg, bool (*each)(void *arg, pid_t pid),
                               void *arg, struct err *err);
 
-/** Removes the directory and empty ones below it, however deep. Absent is fine. Errors: CONFLICT
- * still populated (try again later); DENIED, SYSTEM. */
+/** Removes the directory and empty ones below it, however deep. Absent is fine. Errors:
+ *  CONFLICT still populated (try again later); DENIED, SYSTEM. */
 MUST_USE bool cgroup_remove(const char *path, struct err *err);

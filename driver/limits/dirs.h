@@ -33,8 +33,8 @@ bool limits_v1_dir(const struct limits_place *place, enum limits_who who,
 bool limits_is_own(const struct limits_place *place, enum limits_who who, const char *dir);
 
 /** Kills whoever is left in them or below, and removes what was made below; not in the agent's v2
- *  cgroup, which the caller has emptied. Errors: UNAVAILABLE somebody is still there after
- * `max_ms`; DENIED, SYSTEM one cannot be looked into, which is not the same as empty. */
+ *  cgroup, which the caller has emptied. Errors: UNAVAILABLE somebody is there after `max_ms`;
+ *  DENIED, SYSTEM one cannot be looked into, which is not the same as empty. */
 MUST_USE bool limits_dirs_empty(const struct limits_place *place, int64_t max_ms, struct err *err);
 
 /** Removes those that are ours with all below them, but for the agent's v2 cgroup. Absent is fine.
