@@ -50,11 +50,28 @@ static bool check_cgroup(const char *parent, struct err *err)
     return rmdir(path) == 0 || err_sys(err, errno, "remove cgroup \"%s\"", path);
 }
 
-/* What the program says within VERSION_MS, and that it ends. */
+/* What comes until the end, or until VERSION_MS after now: one that dribbles gets no more time. */
+static void read_for_a_while(int file, char out[VERSION_MAX])
+{
+    const struct mono begun = mono_now();
+    struct pollfd wait = { .fd = file, .events = POLLIN };
+    size_t len = 0;
+    while (len < VERSION_MAX - 1) {
+        const int64_t left_ms = VERSION_MS - mono_diff_us(mono_now(), begun) / 1000;
+        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) != 1)
+            break;
+        const ssize_t got = read(file, out + len, VERSION_MAX - 1 - len);
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    out[len] = '\0';
+}
+
+/* What the program says within VERSION_MS; then it is ended. */
 static bool run_for_text(const char *path, char out[VERSION_MAX], struct err *err)
 {
     int ends[2];
-    size_t len = 0;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_sys(err, errno, "make pipe");
     CLEANUP(fd_closep) struct fd reader = { ends[0] };
@@ -70,14 +87,7 @@ static bool run_for_text(const char *path, char out[VERSION_MAX], struct err *er
     if (!proc_spawn(&spec, &child, err))
         return err_wrap(err, "run \"%s\"", path);
     fd_closep(&writer);
-    struct pollfd wait = { .fd = reader.raw, .events = POLLIN };
-    while (len < VERSION_MAX - 1 && poll(&wait, 1, VERSION_MS) == 1) {
-        const ssize_t got = read(reader.raw, out + len, VERSION_MAX - 1 - len);
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
-    out[len] = '\0';
+    read_for_a_while(reader.raw, out);
     struct err inner = { 0 };
     const bool is_over = proc_signal(&child, SIGKILL, &inner) || inner.kind == ERR_NOT_FOUND;
     if (is_over)

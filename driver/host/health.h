@@ -1,8 +1,8 @@
 /* health.h - can this node start a task right now, and if not, why.
  *
  * Everything that every start needs and that can break while the plugin runs: directories, the
- * parent of the tasks' cgroups, the helper programs, the clock. Blocking (it may run a helper to
- * ask for its version): on workers only. */
+ * parent of the tasks' cgroups, the helper programs, the clock. Blocking (it may run both
+ * helpers to ask for their versions, 2 s each at most): on workers only. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

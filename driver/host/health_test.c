@@ -119,6 +119,14 @@ Test(health, a_helper_that_says_nothing_or_too_much)
     expect(HOST_SHIM, "it says it is");
 }
 
+Test(health, a_helper_that_dribbles_gets_no_more_time)
+{
+    const struct mono begun = mono_now();
+    put_program(shim, "while printf a; do sleep 0.2; done");
+    expect(HOST_SHIM, "it says it is \"aaaa");
+    cr_expect_lt(mono_diff_us(mono_now(), begun), 10000000, "it may dribble for 25 s");
+}
+
 Test(health, a_helper_is_asked_once_while_its_file_is_the_same)
 {
     expect(HOST_GOOD, "");
