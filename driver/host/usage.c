@@ -13,16 +13,15 @@
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
 
-#define FILE_MAX    ((size_t)64 << 10)
-#define PROCESS_MAX 65536 /* of a machine; what comes after is not counted */
+#define PROCESS_MAX 65536                     /* of a task; what comes after is not counted */
+#define FILE_MAX    ((size_t)PROCESS_MAX * 8) /* "children" holds a number and a space for each */
 
 struct process {
-    pid_t pid, parent;
-    bool is_ours;
     int64_t user_ns, system_ns, rss_bytes;
 };
+
 struct processes {
-    struct process *all;
+    pid_t *pids;
     size_t count;
 };
 
@@ -122,7 +121,7 @@ static void read_v1_cpu(const struct usage_place *place, struct usage_raw *out)
  * stime(15) cutime cstime ... rss(24). */
 static bool stat_parse(const char *text, struct process *out)
 {
-    enum { PPID = 4, UTIME = 14, STIME = 15, CUTIME = 16, CSTIME = 17, RSS = 24 };
+    enum { UTIME = 14, STIME = 15, CUTIME = 16, CSTIME = 17, RSS = 24 };
     const char *at = strrchr(text, ')');
     if (!at)
         return false;
@@ -138,104 +137,89 @@ static bool stat_parse(const char *text, struct process *out)
             at++;
     }
     const int64_t tick_ns = 1000000000 / sysconf(_SC_CLK_TCK);
-    out->parent = (pid_t)field[PPID];
     out->user_ns = (field[UTIME] + field[CUTIME]) * tick_ns;
     out->system_ns = (field[STIME] + field[CSTIME]) * tick_ns;
     out->rss_bytes = field[RSS] * sysconf(_SC_PAGESIZE);
     return true;
 }
 
-static bool process_read(const char *root, const char *pid, struct process *out)
+static bool process_read(const char *root, pid_t pid, struct process *out)
 {
     CLEANUP(buf_fini) struct buf text = { 0 };
-    char *dir = str_format("%s/proc/%s", root, pid);
-    const bool ok = read_at(dir, "stat", &text) && stat_parse(buf_borrow_str(&text), out);
-    free(dir);
-    out->pid = (pid_t)strtol(pid, NULL, 10);
-    return ok;
+    CLEANUP(str_freep) char *dir = str_format("%s/proc/%d", root, (int)pid);
+    return read_at(dir, "stat", &text) && stat_parse(buf_borrow_str(&text), out);
 }
 
-static void processes_read(const char *root, struct processes *out)
+static bool add_pid(void *arg, pid_t pid)
 {
-    char *path = str_format("%s/proc", root);
-    DIR *dir = opendir(path);
-    free(path);
+    struct processes *list = arg;
+    if (list->count >= PROCESS_MAX)
+        return false;
+    if ((list->count & (list->count - 1)) == 0) /* a power of two, or none yet */
+        list->pids = mem_resize(list->pids, list->count ? list->count * 2 : 1, sizeof(pid));
+    list->pids[list->count++] = pid;
+    return true;
+}
+
+/* The numbers in <dir>/children, which the kernel keeps for each thread. */
+static void add_listed(const char *dir, struct processes *list)
+{
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    if (!read_at(dir, "children", &text))
+        return;
+    char *end = NULL;
+    for (const char *at = buf_borrow_str(&text);; at = end) {
+        const long pid = strtol(at, &end, 10);
+        if (end == at || !add_pid(list, (pid_t)pid))
+            return;
+    }
+}
+
+static void add_children(const char *root, pid_t pid, struct processes *list)
+{
+    CLEANUP(str_freep) char *tasks = str_format("%s/proc/%d/task", root, (int)pid);
+    DIR *dir = opendir(tasks);
     if (!dir)
         return;
-    for (struct dirent *entry = readdir(dir); entry && out->count < PROCESS_MAX;
-         entry = readdir(dir)) {
-        struct process one = { 0 };
-        if (!isdigit((unsigned char)entry->d_name[0]) || !process_read(root, entry->d_name, &one))
-            continue;
-        out->all = mem_resize(out->all, out->count + 1, sizeof(one));
-        out->all[out->count++] = one;
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        CLEANUP(str_freep) char *thread = str_format("%s/%s", tasks, entry->d_name);
+        if (isdigit((unsigned char)entry->d_name[0]))
+            add_listed(thread, list);
     }
     (void)closedir(dir);
 }
 
-static bool is_ours(const struct processes *list, pid_t pid)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (list->all[i].pid == pid)
-            return list->all[i].is_ours;
-    return false;
-}
-
-/* The root and all below it; repeated, because /proc is not in the order of birth for ever. */
-static void mark_tree(struct processes *list, pid_t root)
-{
-    bool is_changed = true;
-    for (size_t i = 0; i < list->count; i++)
-        list->all[i].is_ours = list->all[i].pid == root;
-    while (is_changed) {
-        is_changed = false;
-        for (size_t i = 0; i < list->count; i++) {
-            struct process *one = &list->all[i];
-            if (one->is_ours || !is_ours(list, one->parent))
-                continue;
-            one->is_ours = true;
-            is_changed = true;
-        }
-    }
-}
-
-static bool mark_pid(void *arg, pid_t pid)
-{
-    struct processes *list = arg;
-    for (size_t i = 0; i < list->count; i++)
-        if (list->all[i].pid == pid)
-            list->all[i].is_ours = true;
-    return true;
-}
-
-static bool mark_cgroup(struct processes *list, const char *cgroup)
+static bool add_cgroup(struct processes *list, const char *cgroup)
 {
     struct err ignored = { 0 };
     struct cgroup cg = CGROUP_NONE;
     if (cgroup[0] == '\0' || !cgroup_open(cgroup, false, &cg, &ignored))
         return false;
-    const bool ok = cgroup_each_pid(&cg, mark_pid, list, &ignored);
+    const bool ok = cgroup_each_pid(&cg, add_pid, list, &ignored);
     cgroup_fini(&cg);
     return ok;
 }
 
+/* Reads nothing of processes that are not the task's: a node has thousands, and many tasks. */
 static bool read_processes(const char *root, const char *cgroup, pid_t pid, struct usage_raw *out)
 {
     struct processes list = { 0 };
-    struct usage_raw sum = { 0 };
+    struct process one, sum = { 0 };
     bool is_found = false;
-    processes_read(root, &list);
-    if (!mark_cgroup(&list, cgroup))
-        mark_tree(&list, pid);
+    const bool is_tree = !add_cgroup(&list, cgroup);
+    if (is_tree)
+        (void)add_pid(&list, pid);
     for (size_t i = 0; i < list.count; i++) {
-        if (!list.all[i].is_ours)
+        if (!process_read(root, list.pids[i], &one))
             continue;
         is_found = true;
-        sum.user_ns += list.all[i].user_ns;
-        sum.system_ns += list.all[i].system_ns;
-        sum.rss_bytes += list.all[i].rss_bytes;
+        sum.user_ns += one.user_ns;
+        sum.system_ns += one.system_ns;
+        sum.rss_bytes += one.rss_bytes;
+        if (is_tree)
+            add_children(root, list.pids[i], &list);
     }
-    free(list.all);
+    free(list.pids);
     if (!out->has_cgroup_cpu) {
         out->user_ns = sum.user_ns;
         out->system_ns = sum.system_ns;
@@ -274,19 +258,14 @@ static bool is_named(const char *root, pid_t pid, const char *name)
 
 pid_t usage_child(const char *root, pid_t parent, const char *name)
 {
-    CLEANUP(buf_fini) struct buf list = { 0 };
-    CLEANUP(str_freep)
-    char *dir = str_format("%s/proc/%d/task/%d", root, (int)parent, (int)parent);
-    if (!read_at(dir, "children", &list))
-        return 0;
-    char *end = NULL;
-    for (const char *at = buf_borrow_str(&list);; at = end) {
-        const long pid = strtol(at, &end, 10);
-        if (end == at)
-            return 0;
-        if (is_named(root, (pid_t)pid, name))
-            return (pid_t)pid;
-    }
+    struct processes list = { 0 };
+    pid_t found = 0;
+    add_children(root, parent, &list);
+    for (size_t i = 0; i < list.count && found == 0; i++)
+        if (is_named(root, list.pids[i], name))
+            found = list.pids[i];
+    free(list.pids);
+    return found;
 }
 
 struct usage usage_sum(const struct usage *a, const struct usage *b)

@@ -1,7 +1,7 @@
 /* usage.h - what a task consumes: from its cgroup when the kernel counts there, else its processes.
  *
- * Two raw readings make a rate. Reading walks files and may take milliseconds with many processes:
- * call it on a worker. */
+ * Two raw readings make a rate. Reading takes a file or two for each process and thread of the task
+ * and nothing of what else the node runs: call it on a worker. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,8 +33,8 @@ struct usage {
 };
 
 /** Reads the cgroups of `place` and, for what they do not count, the processes in its v2 cgroup or
- *  else its process and all descendants. `root` is "" in production. Errors: NOT_FOUND no such
- *  process and no such cgroup; SYSTEM. */
+ *  else its process and all descendants (one that is born or ends meanwhile may be left out).
+ * `root` is "" in production. Errors: NOT_FOUND no such process and no such cgroup; SYSTEM. */
 MUST_USE bool usage_read(const char *root, const struct usage_place *place, struct usage_raw *out,
                          struct err *err);
 

@@ -36,7 +36,10 @@ TestSuite(usage, .init = setup, .fini = teardown);
 Test(usage, sums_the_process_and_its_descendants_only)
 {
     put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    put("/proc/30/task/30/children", "");
+    put("/proc/30/task/35/children", "31 ");
     put("/proc/31/stat", STAT("31", "evil ) S 1 (", "30", "100", "10"));
+    put("/proc/31/task/31/children", "28 29 ");
     put("/proc/29/stat", STAT("29", "c", "31", "100", "10"));
     put("/proc/32/stat", STAT("32", "other", "1", "100", "10"));
     struct usage_raw raw;
@@ -45,6 +48,30 @@ Test(usage, sums_the_process_and_its_descendants_only)
     cr_assert_eq(raw.rss_bytes, 30 * sysconf(_SC_PAGESIZE));
     cr_assert_eq(raw.user_ns, 300 * (1000000000 / sysconf(_SC_CLK_TCK)));
     cr_assert_not(raw.has_cgroup_cpu || raw.has_cgroup_memory);
+}
+
+Test(usage, what_is_not_in_the_tasks_tree_is_not_even_read)
+{
+    struct usage_raw raw;
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    put("/proc/40/stat", STAT("40", "unlisted", "30", "100", "10"));
+    cr_assert(usage_read(root, &(struct usage_place){ "", "", "", "", 30 }, &raw, &err));
+    cr_assert_eq(raw.rss_bytes, 10 * sysconf(_SC_PAGESIZE));
+}
+
+Test(usage, a_wide_tree_is_summed_whole)
+{
+    CLEANUP(buf_fini) struct buf children = { 0 };
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    for (int pid = 1000; pid < 1300; pid++) {
+        CLEANUP(str_freep) char *path = str_format("/proc/%d/stat", pid);
+        put(path, STAT("1", "b", "30", "1", "1"));
+        buf_put_fmt(&children, "%d ", pid);
+    }
+    put("/proc/30/task/30/children", buf_borrow_str(&children));
+    struct usage_raw raw;
+    cr_assert(usage_read(root, &(struct usage_place){ "", "", "", "", 30 }, &raw, &err));
+    cr_assert_eq(raw.rss_bytes, 310 * sysconf(_SC_PAGESIZE));
 }
 
 Test(usage, a_process_that_is_gone_is_not_found)
