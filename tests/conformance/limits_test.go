@@ -426,10 +426,18 @@ func TestC41ForkBombUnderAPidsLimit(t *testing.T) {
 	shared := t.TempDir()
 	n := sharing(t, shared)
 	task := n.NewTask("bomb").withState(shared, "3s")
-	task.Config["command"], task.Config["args"] = "/bin/sh", []string{"-c", `bomb() { bomb | bomb & }; bomb 2>/dev/null; echo lit; while :; do (sleep 0.01) 2>/dev/null; done`}
+	task.Config["command"], task.Config["args"] = "/bin/sh", []string{"-c", `bomb() { bomb | bomb & }; bomb 2>/dev/null; echo lit; exec sleep 1000`} // a shell that cannot fork would end
 	task.Config["pids_limit"] = 40
 	task.Start().Out.Await(t, "lit")
 	shim, sidecar := task.Shim(), sidecarOf(t, task)
+	dir := v1Dir(task.Main().Pid, "pids")
+	if v1Mounts()["pids"] == "" {
+		dir = v2Dir(task.Main().Pid)
+	}
+	Eventually(t, 5*time.Second, "the limit is met", func() bool {
+		events := textOf(filepath.Join(dir, "pids.events"))
+		return strings.HasPrefix(events, "max ") && events != "max 0\n"
+	})
 	time.Sleep(500 * time.Millisecond) // it has all it can get
 	if !shim.Alive() || !sidecar.Alive() {
 		t.Errorf("shim alive %v, sidecar alive %v", shim.Alive(), sidecar.Alive())
