@@ -312,6 +312,23 @@ Test(life, the_collector_never_sees_the_end_of_the_logs_while_an_older_copy_ends
     cr_assert(rig_destroy(&rig, ID2, true).is_ok);
 }
 
+/* Nomad knows both: the one whose start failed, and the one that was started in its place. */
+Test(life, two_unknown_ids_of_one_task_are_destroyed_at_once)
+{
+    struct reply older = { .rig = &rig }, newer = { .rig = &rig };
+    start_sleeper(ID2);
+    const pid_t agent = entry(ID2)->agent_pid;
+    rig_restart(&rig);
+    tasks_destroy(rig.tasks, ID, true, on_done, &older);
+    tasks_destroy(rig.tasks, ID2, true, on_done, &newer);
+    rig_until(&rig, &older.is_done);
+    rig_until(&rig, &newer.is_done);
+    cr_assert(older.is_ok && newer.is_ok);
+    cr_assert_not(is_alive(agent));
+    cr_assert_eq(rig_count(&rig, "state/tasks"), 0);
+    cr_assert_eq(tasks_count(rig.tasks), 0);
+}
+
 Test(life, an_unknown_id_with_a_launch_on_disk_is_destroyed)
 {
     start_sleeper(ID);

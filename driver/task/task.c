@@ -389,7 +389,9 @@ static struct task *find_by_id(struct tasks *tasks, const char *id)
     CLEANUP(str_freep) char *name = str_copy_n(first + 1, (size_t)(last - first - 1));
     char key[TASK_KEY_BYTES];
     task_key(view_str(alloc_id), view_str(name), key);
-    if (entry_find_key(tasks, key) || !entry_new(tasks, id, alloc_id, name, &task, &ignored))
+    const struct task *same = entry_find_key(tasks, key);
+    bool is_known = same && !same->is_by_id; /* two may be looked for at once: one id is older */
+    if (is_known || !entry_new(tasks, id, alloc_id, name, &task, &ignored))
         return NULL;
     task->is_by_id = true;
     return task;
