@@ -461,6 +461,7 @@ func TestExecEndsWithTheDriver(t *testing.T) {
 
 	talk = task.Talk(false, "/bin/sh", "-c", script)
 	talk.Until("ready")
+	Eventually(t, 2*time.Second, "the command's second child", func() bool { return len(task.Procs()) == 4 })
 	helpers := procsWhere(func(pid int) bool {
 		proc, ok := ReadProc(pid)
 		return ok && proc.Parent == n.P.Pid && strings.Contains(proc.Command, "shim") && proc.Pid != task.Shim().Pid

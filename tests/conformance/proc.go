@@ -68,6 +68,17 @@ func procsWhere(is func(pid int) bool) []Proc {
 	return found
 }
 
+// Children lists the children of all threads of a process, also those that nobody has reaped.
+func Children(pid int) []string {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	var all []string
+	for _, path := range lists {
+		text, _ := os.ReadFile(path)
+		all = append(all, strings.Fields(string(text))...)
+	}
+	return all
+}
+
 func hasEnv(pid int, text string) bool {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return err == nil && bytes.Contains(environ, []byte(text))

@@ -377,6 +377,8 @@ func TestC52ThousandCycles(t *testing.T) {
 	}
 	cycles(100)
 	measure := func() (fds, threads, mounts, rss int) {
+		// The driver has a pidfd of the last shim until it has reaped it.
+		Eventually(t, 10*time.Second, "the end of the last shim", func() bool { return len(Children(n.P.Pid)) == 0 })
 		fmt.Sscan(StatusField(n.P.Pid, "Threads"), &threads)
 		return len(Fds(n.P.Pid)), threads, strings.Count(textOf("/proc/self/mounts"), "\n"), rssKB(n.P.Pid)
 	}
