@@ -92,9 +92,9 @@ static int enter_cgroup(const struct proc_spec *spec)
 
 static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent, int *report)
 {
-    struct proc_failure why = { 0, 0 };
+    struct proc_failure why = { 0, 0, -1 };
     if (write(*report, "", 1) != 1) /* born */
-        return (struct proc_failure){ PROC_STAGE_BIRTH, errno };
+        return (struct proc_failure){ PROC_STAGE_BIRTH, errno, -1 };
     if ((why.os_errno = enter_cgroup(spec)) != 0) {
         why.stage = PROC_STAGE_CGROUP;
         return why;
@@ -104,7 +104,7 @@ static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent
         return why;
     }
     if (spec->new_session && setsid() < 0)
-        return (struct proc_failure){ PROC_STAGE_SESSION, errno };
+        return (struct proc_failure){ PROC_STAGE_SESSION, errno, -1 };
     if ((why.os_errno = arrange(spec, report)) != 0) {
         why.stage = PROC_STAGE_DESCRIPTORS;
         return why;
@@ -116,7 +116,7 @@ static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent
         return why;
     }
     (void)execve(spec->argv[0], (char *const *)spec->argv, (char *const *)spec->envp);
-    return (struct proc_failure){ PROC_STAGE_EXEC, errno };
+    return (struct proc_failure){ PROC_STAGE_EXEC, errno, -1 };
 }
 
 static _Noreturn void be_child(const struct proc_spec *spec, pid_t parent, int report)
@@ -182,7 +182,7 @@ enum proc_progress proc_progress(struct proc *proc, struct proc_failure *why)
         ssize_t born = read_report(proc, &mark, 1);
         if (born < 0 && errno == EAGAIN)
             return PROC_PENDING;
-        *why = (struct proc_failure){ PROC_STAGE_BIRTH, ECANCELED };
+        *why = (struct proc_failure){ PROC_STAGE_BIRTH, ECANCELED, -1 };
         if (born != 1)
             return PROC_FAILED;
         proc->is_born = true;
@@ -193,7 +193,7 @@ enum proc_progress proc_progress(struct proc *proc, struct proc_failure *why)
     if (got == 0)
         return PROC_EXECUTED;
     if (got != (ssize_t)sizeof(*why))
-        *why = (struct proc_failure){ PROC_STAGE_NONE, EPROTO };
+        *why = (struct proc_failure){ PROC_STAGE_NONE, EPROTO, -1 };
     return PROC_FAILED;
 }
 
@@ -210,7 +210,7 @@ static bool failure_error(const struct proc_failure *why, struct err *err)
 
 bool proc_wait_start(struct proc *proc, struct err *err)
 {
-    struct proc_failure why = { 0, 0 };
+    struct proc_failure why = { 0, 0, -1 };
     enum proc_progress progress;
     while ((progress = proc_progress(proc, &why)) == PROC_PENDING) {
         struct pollfd wait = { .fd = proc->report.raw, .events = POLLIN };

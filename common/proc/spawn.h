@@ -33,6 +33,7 @@ enum proc_stage { PROC_STAGES(PROC_STAGE_ENUM) };
 struct proc_failure { /* what the child says on the report pipe */
     int32_t stage;    /* enum proc_stage, or from PROC_STAGE_HOOK on the hook's */
     int32_t os_errno;
+    int32_t object; /* the hook's: which of several; -1 none */
 };
 
 /** Last before the signals are reset and exec; false with `why` filled gives up. Runs in the child:

@@ -90,7 +90,7 @@ Test(spawn, a_failing_hook_comes_back_with_its_stage)
 {
     struct err err = { 0 };
     const char *const argv[] = { "/bin/true", NULL };
-    const struct proc_failure planned = { PROC_STAGE_HOOK + 3, EXDEV };
+    const struct proc_failure planned = { PROC_STAGE_HOOK + 3, EXDEV, -1 };
     struct proc_spec spec = { .argv = argv,
                               .envp = empty,
                               .cgroup_fd = -1,

@@ -10,7 +10,7 @@
 #include "common/shimwire/exit_record.h"
 #include "common/shimwire/parts.h"
 
-#define LAUNCH_BYTES_MAX   16384
+#define LAUNCH_BYTES_MAX   32768
 #define LAUNCH_BOOT_ID_MAX 36 /* text of /proc/sys/kernel/random/boot_id without its newline */
 #define LAUNCH_ID_MAX      512
 #define LAUNCH_PATH_MAX    1024

@@ -57,9 +57,12 @@ enum shim_msg_type { SHIM_MSGS(SHIM_MSG_ENUM) };
 enum shim_phase { SHIM_PHASES(SHIM_PHASE_ENUM) };
 
 /* What makes the whole tree die with the shim, and what kills it; a mask. */
-#define SHIM_CONTAINED_PIDNS  1 /* PID namespace whose init dies with the shim: complete */
-#define SHIM_CONTAINED_CGROUP 2 /* cgroup v2: freeze and kill reach every descendant */
-#define SHIM_CONTAINED_PDEATH 4 /* only the main process dies with the shim */
+#define SHIM_CONTAINED_PIDNS    1 /* PID namespace whose init dies with the shim: complete */
+#define SHIM_CONTAINED_CGROUP   2 /* cgroup v2: freeze and kill reach every descendant */
+#define SHIM_CONTAINED_PDEATH   4 /* only the main process dies with the shim */
+#define SHIM_CONTAINED_MOUNTS   8 /* a mount namespace of its own */
+#define SHIM_CONTAINED_SECCOMP  16
+#define SHIM_CONTAINED_LANDLOCK 32
 
 struct shim_msg {
     enum shim_msg_type type;

@@ -14,7 +14,7 @@
     ((size_t)2 << 20)             /* the kernel's own limit for argv + envp is about this */
 #define SHIM_SPEC_SLOTS      8192 /* all pointers of all lists, NULLs included */
 #define SHIM_SPEC_GROUPS_MAX 64
-#define SHIM_SPEC_PLAN_MAX   4096 /* bytes of an isolation plan */
+#define SHIM_SPEC_PLAN_MAX   16384 /* bytes of an isolation plan: ISOLATION_BYTES_MAX */
 
 struct shim_spec_store { /* where a decoded spec keeps its pointers */
     const char *slots[SHIM_SPEC_SLOTS];

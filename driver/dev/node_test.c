@@ -57,7 +57,9 @@ static struct buf schema_of(const char *const *keys)
 {
     struct buf members = { 0 };
     for (; *keys; keys++) {
-        struct buf attr = field(3, joined(text(1, *keys), text(2, "string")));
+        const bool is_list = strcmp(*keys, "allow_host_paths") == 0;
+        const char *type = is_list ? "list(string)" : "string";
+        struct buf attr = field(3, joined(text(1, *keys), text(2, type)));
         members = joined(members, field(1, joined(text(1, *keys), field(2, attr))));
     }
     return field(1, field(1, members));
@@ -91,7 +93,8 @@ static void on_info(void *arg, struct rpc_call *call, struct view request)
 static void on_schema(void *arg, struct rpc_call *call, struct view request)
 {
     static const char *const keys[] = { "state_dir", "run_dir", "store",         "key_file",
-                                        "shim",      "sidecar", "cgroup_parent", NULL };
+                                        "shim",      "sidecar", "cgroup_parent", "allow_host_paths",
+                                        NULL };
     (void)arg;
     (void)request;
     reply(call, schema_of(keys));

@@ -89,7 +89,8 @@ bool enter_child_open(struct enter_child *child, const struct exec_spec *spec, s
 {
     child->spec = spec;
     child->agent = FD_NONE;
-    child->subject = (struct isolation_subject){ .uid = spec->uid,
+    child->subject = (struct isolation_subject){ .plan = &child->plan,
+                                                 .uid = spec->uid,
                                                  .gid = spec->gid,
                                                  .groups = spec->groups,
                                                  .group_count = spec->group_count,
@@ -97,7 +98,7 @@ bool enter_child_open(struct enter_child *child, const struct exec_spec *spec, s
                                                  .nice = getpriority(PRIO_PROCESS, 0),
                                                  .death_signal = SIGKILL,
                                                  .is_guest = true };
-    if (!isolation_decode(spec->isolation, &child->subject.plan, err) || !open_agent(child, err))
+    if (!isolation_decode(spec->isolation, &child->plan, err) || !open_agent(child, err))
         return false;
     child->subject.enter_fd = child->agent.raw;
     child->subject.in_pidns = child->in_pidns;
@@ -164,21 +165,23 @@ static int find_program(const char *const *programs, const char **out)
 
 static bool failed(struct proc_failure *why, int stage, int error)
 {
-    *why = (struct proc_failure){ stage, error };
+    *why = (struct proc_failure){ stage, error, -1 };
     return error != 0;
 }
 
 static bool prepare(const void *arg, int keep_fd, struct proc_failure *why)
 {
     struct enter_child *child = (struct enter_child *)(uintptr_t)arg; /* our copy of it */
-    int stage = 0, error = 0;
+    struct isolation_failure failure;
     if (failed(why, ENTER_STAGE_LIMITS, join_limits(child)) ||
         failed(why, ENTER_STAGE_DESCRIPTORS, close_ours(keep_fd, child->agent.raw)) ||
         failed(why, ENTER_STAGE_AGENT, see_agent(child)) ||
         failed(why, ENTER_STAGE_TERMINAL, take_terminal(child)))
         return false;
-    if (!isolation_apply(&child->subject, &stage, &error))
-        return !failed(why, stage, error);
+    if (!isolation_apply(&child->subject, &failure)) {
+        *why = (struct proc_failure){ failure.stage, failure.os_errno, failure.object };
+        return false;
+    }
     return !failed(why, ENTER_STAGE_PROGRAM, find_program(child->spec->programs, &child->argv[0]));
 }
 

@@ -26,6 +26,7 @@ struct enter_child { /* owns agent and v1 */
     struct fd agent; /* pidfd */
     struct v1_cgroups v1;
     cpu_set_t cores; /* the agent's: on some hosts that is how its cores are given */
+    struct isolation_plan plan;
     struct isolation_subject subject;
     bool in_pidns; /* of its own: entered for children before the first clone */
     const char *argv[SHIM_SPEC_SLOTS + 2]; /* [0]: the program that was found */

@@ -45,16 +45,16 @@ Test(child, every_failure_has_its_kind_and_its_words)
         enum err_kind kind;
         const char *text;
     } rows[] = {
-        { { ENTER_STAGE_PROGRAM, ENOENT }, ERR_NOT_FOUND, "neither in the task's directories" },
-        { { PROC_STAGE_EXEC, EACCES }, ERR_DENIED, "permission denied" },
-        { { PROC_STAGE_EXEC, ENOEXEC }, ERR_SYSTEM, "execute it: Exec format error" },
-        { { ENTER_STAGE_AGENT, ESRCH }, ERR_NOT_FOUND, "it has ended" },
-        { { ISOLATION_STAGE_ENTER, ESRCH }, ERR_NOT_FOUND, "it has ended" },
-        { { ISOLATION_STAGE_ENTER, EPERM }, ERR_SYSTEM, "enter the task's namespaces" },
-        { { ISOLATION_STAGE_USER, EPERM }, ERR_SYSTEM, "set user" },
-        { { ENTER_STAGE_TERMINAL, EPERM }, ERR_SYSTEM, "get the terminal" },
-        { { ENTER_STAGE_LIMITS, ENODEV }, ERR_SYSTEM, "join the task's limits" },
-        { { PROC_STAGE_CGROUP, EBUSY }, ERR_SYSTEM, "enter the cgroup" },
+        { { ENTER_STAGE_PROGRAM, ENOENT, -1 }, ERR_NOT_FOUND, "neither in the task's directories" },
+        { { PROC_STAGE_EXEC, EACCES, -1 }, ERR_DENIED, "permission denied" },
+        { { PROC_STAGE_EXEC, ENOEXEC, -1 }, ERR_SYSTEM, "execute it: Exec format error" },
+        { { ENTER_STAGE_AGENT, ESRCH, -1 }, ERR_NOT_FOUND, "it has ended" },
+        { { ISOLATION_STAGE_ENTER, ESRCH, -1 }, ERR_NOT_FOUND, "it has ended" },
+        { { ISOLATION_STAGE_ENTER, EPERM, -1 }, ERR_SYSTEM, "enter the task's namespaces" },
+        { { ISOLATION_STAGE_USER, EPERM, -1 }, ERR_SYSTEM, "set user" },
+        { { ENTER_STAGE_TERMINAL, EPERM, -1 }, ERR_SYSTEM, "get the terminal" },
+        { { ENTER_STAGE_LIMITS, ENODEV, -1 }, ERR_SYSTEM, "join the task's limits" },
+        { { PROC_STAGE_CGROUP, EBUSY, -1 }, ERR_SYSTEM, "enter the cgroup" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         cr_expect_not(enter_child_error(&child, &rows[i].why, &err));

@@ -76,7 +76,7 @@ static void reap(struct enter *enter)
 /* The report has something to say. False with `err` filled when the command will not run. */
 static bool hear_report(struct enter *enter, struct err *err)
 {
-    struct proc_failure why = { 0, 0 };
+    struct proc_failure why = { 0, 0, -1 };
     switch (proc_progress(&enter->command, &why)) {
     case PROC_PENDING:
         return true;

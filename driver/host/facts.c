@@ -15,6 +15,7 @@
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
 #include "common/cgroup/layout.h"
+#include "driver/isolation/kernel.h"
 
 #define PROC_FILE_MAX     ((size_t)4 << 20) /* /proc/cpuinfo of 1,000 cores is about 1.5 MB */
 #define CAP_SYS_ADMIN_BIT 21                /* capability.h, without its header */
@@ -149,11 +150,16 @@ void host_facts_read(const char *root, struct host_facts *out)
 {
     *out = (struct host_facts){ .cores = count_cores(root), .core_mhz = core_mhz(root) };
     struct utsname kernel;
+    struct isolation_kernel can;
+    isolation_kernel_read(&can);
     const bool has_cgroup = find_cgroup(out) && access(out->cgroup_dir, W_OK) == 0;
     attr_add(out, "driver.agent.kernel", "%s", uname(&kernel) == 0 ? kernel.release : "");
     attr_add(out, "driver.agent.cgroup_v2", "%s", has_cgroup ? "true" : "");
     attr_add(out, "driver.agent.pid_namespaces", "%s", has_pid_namespaces(root) ? "true" : "");
     attr_add(out, "driver.agent.root", "%s", geteuid() == 0 ? "true" : "");
+    attr_add(out, "driver.agent.mounts", "%s", can.can_mount ? "true" : "");
+    attr_add(out, "driver.agent.seccomp", "%s", can.can_filter ? "true" : "");
+    attr_add(out, "driver.agent.landlock", "%.0u", can.landlock_abi);
     attr_add(out, "driver.agent.cores", "%" PRId64, out->cores);
     add_controllers(root, out);
 }

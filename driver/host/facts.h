@@ -1,7 +1,8 @@
 /* facts.h - what this machine offers, as the fingerprint attributes Nomad shows for a node.
  *
  * Read from /proc and /sys below a root directory, so that a test owns the machine; only the cgroup
- * is always the real one. Fast enough for the loop (a few small files). */
+ * and the kernel's protections are always the real ones. Fast enough for the loop (a few small
+ * files). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,13 @@
 #include "driver/host/facts.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/file.h"
 #include "common/base/own.h"
+#include "driver/isolation/kernel.h"
 
 static char root[] = "/tmp/facts-XXXXXX";
 
@@ -73,6 +75,20 @@ Test(facts, pid_namespaces_need_the_capability)
     put("/proc/self/status", "Name:\tx\nCapEff:\t00000000000000ff\n");
     host_facts_read(root, &facts);
     cr_assert_str_eq(value(&facts, "driver.agent.pid_namespaces"), "");
+}
+
+Test(facts, the_kernels_protections_are_told)
+{
+    struct host_facts facts;
+    struct isolation_kernel kernel;
+    char abi[16] = "";
+    isolation_kernel_read(&kernel);
+    if (kernel.landlock_abi > 0)
+        (void)snprintf(abi, sizeof(abi), "%u", kernel.landlock_abi);
+    host_facts_read(root, &facts);
+    cr_assert_str_eq(value(&facts, "driver.agent.landlock"), abi);
+    cr_assert_str_eq(value(&facts, "driver.agent.seccomp"), kernel.can_filter ? "true" : "");
+    cr_assert_str_eq(value(&facts, "driver.agent.mounts"), kernel.can_mount ? "true" : "");
 }
 
 Test(facts, this_machine_has_a_kernel_and_cores)

@@ -2,49 +2,58 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/own.h"
+#include "driver/isolation/creds.h"
+#include "driver/isolation/landlock.h"
+#include "driver/isolation/limits.h"
+#include "driver/isolation/mounts.h"
 
-#define GROUPS_MAX 64 /* as many as a spec can name */
-
-/* Credentials by raw system call: libc's wrappers try to change every thread of the process that
- * was cloned, and those do not exist here. Every step returns 0 or an errno. */
-
-static bool has_own_mounts(const struct isolation_subject *s)
-{
-    return !s->is_guest && (s->plan.mounts == ISOLATION_MOUNTS_OWN ||
-                            (s->plan.mounts == ISOLATION_MOUNTS_AUTO && s->in_pidns));
-}
+/* Every step returns 0 or an errno; those of lists say which by `object`. */
 
 /* An exec joins what the agent's own child has made. */
-static int enter(const struct isolation_subject *s)
+static int enter(const struct isolation_subject *s, int *object)
 {
+    (void)object;
     return s->enter_namespaces != 0 && setns(s->enter_fd, s->enter_namespaces) != 0 ? errno : 0;
 }
 
-static int make_mounts(const struct isolation_subject *s)
+static int enter_network(const struct isolation_subject *s, int *object)
 {
-    if (!has_own_mounts(s))
+    (void)object;
+    if (s->plan->netns[0] == '\0')
         return 0;
-    if (unshare(CLONE_NEWNS) != 0)
+    int fd = open(s->plan->netns, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return errno;
-    /* Slave, not private: nothing leaves, but what the host unmounts is not kept alive in here. */
-    return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0 ? errno : 0;
+    int error = setns(fd, CLONE_NEWNET) != 0 ? errno : 0;
+    (void)close(fd);
+    return error;
 }
 
-static int mount_proc(const struct isolation_subject *s)
+static int make_namespaces(const struct isolation_subject *s, int *object)
 {
-    if (!has_own_mounts(s) || !s->in_pidns)
-        return 0;
-    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    return mount("proc", "/proc", "proc", flags, NULL) != 0 ? errno : 0;
+    static const struct {
+        uint32_t flag;
+        int clone_flag;
+    } rows[] = { { ISOLATION_OWN_IPC, CLONE_NEWIPC },
+                 { ISOLATION_OWN_UTS, CLONE_NEWUTS },
+                 { ISOLATION_OWN_CGROUP, CLONE_NEWCGROUP } };
+    (void)object;
+    int flags = 0;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        flags |= (s->plan->flags & rows[i].flag) != 0 ? rows[i].clone_flag : 0;
+    return flags != 0 && unshare(flags) != 0 ? errno : 0;
 }
 
 /* Decimal text of `value`, without stdio; returns its length. */
@@ -94,16 +103,18 @@ static bool has_score(int32_t score)
 
 /* A pod or a user's service manager gives a score above zero that only privileges may lower: then
  * the agent keeps it. Protection (below zero) that cannot be had is an error. */
-static int set_oom(const struct isolation_subject *s)
+static int set_oom(const struct isolation_subject *s, int *object)
 {
-    int error = write_score(s->plan.oom_score_adj);
-    bool may_stay = error == EACCES && s->plan.oom_score_adj >= 0;
-    return may_stay && has_score(s->plan.oom_score_adj) ? 0 : error;
+    (void)object;
+    int error = write_score(s->plan->oom_score_adj);
+    bool may_stay = error == EACCES && s->plan->oom_score_adj >= 0;
+    return may_stay && has_score(s->plan->oom_score_adj) ? 0 : error;
 }
 
-static int set_nice(const struct isolation_subject *s)
+static int set_nice(const struct isolation_subject *s, int *object)
 {
-    int want = s->plan.nice == ISOLATION_NICE_KEEP ? s->nice : s->plan.nice;
+    (void)object;
+    int want = s->plan->nice == ISOLATION_NICE_KEEP ? s->nice : s->plan->nice;
     errno = 0;
     int now = getpriority(PRIO_PROCESS, 0);
     if (now == -1 && errno != 0)
@@ -111,107 +122,161 @@ static int set_nice(const struct isolation_subject *s)
     return now != want && setpriority(PRIO_PROCESS, 0, want) != 0 ? errno : 0;
 }
 
-static int set_limits(const struct isolation_subject *s)
+static int set_limits(const struct isolation_subject *s, int *object)
 {
     const struct rlimit none = { 0, 0 };
-    return !s->plan.core_dumps && setrlimit(RLIMIT_CORE, &none) != 0 ? errno : 0;
-}
-
-static bool is_in(uint32_t group, const uint32_t *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list[i] == group)
-            return true;
-    return false;
-}
-
-/* True when the groups asked for are the ones we have, in any order. To ask for none is to ask root
- * to drop them all, and nobody else anything. */
-static bool has_groups(const struct isolation_subject *s)
-{
-    uint32_t own[GROUPS_MAX];
-    long count = syscall(SYS_getgroups, GROUPS_MAX, own);
-    if (s->group_count == 0 && geteuid() != 0)
-        return true;
-    bool is_same = count >= 0;
-    for (long i = 0; i < count; i++)
-        is_same = is_same && is_in(own[i], s->groups, s->group_count);
-    for (size_t i = 0; is_same && i < s->group_count; i++)
-        is_same = is_in(s->groups[i], own, (size_t)count);
-    return is_same;
-}
-
-/* Who stays who it is has nothing to change; and may not, as an ordinary user or as a container's
- * root without capabilities. */
-static bool is_same_user(const struct isolation_subject *s)
-{
-    uint32_t r, e, saved;
-    return syscall(SYS_getresuid, &r, &e, &saved) == 0 && r == s->uid && e == s->uid &&
-           saved == s->uid && syscall(SYS_getresgid, &r, &e, &saved) == 0 && r == s->gid &&
-           e == s->gid && saved == s->gid && has_groups(s);
-}
-
-static int set_groups(const struct isolation_subject *s)
-{
-    if (is_same_user(s))
-        return 0;
-    if (syscall(SYS_setgroups, s->group_count, s->groups) != 0)
+    if ((s->plan->flags & ISOLATION_CORE_DUMPS) == 0 && setrlimit(RLIMIT_CORE, &none) != 0)
         return errno;
-    return syscall(SYS_setresgid, s->gid, s->gid, s->gid) != 0 ? errno : 0;
+    for (size_t i = 0; i < s->plan->limit_count; i++) {
+        const struct isolation_limit *limit = &s->plan->limits[i];
+        const struct rlimit want = { limit->soft, limit->hard };
+        *object = (int)i;
+        if (setrlimit((__rlimit_resource_t)limit->number, &want) != 0)
+            return errno;
+    }
+    return 0;
 }
 
-static int set_user(const struct isolation_subject *s)
+static int set_umask(const struct isolation_subject *s, int *object)
 {
-    if (is_same_user(s))
-        return 0;
-    return syscall(SYS_setresuid, s->uid, s->uid, s->uid) != 0 ? errno : 0;
+    (void)object;
+    if (s->plan->umask != ISOLATION_UMASK_KEEP)
+        (void)umask((mode_t)s->plan->umask);
+    return 0;
 }
 
-static int enter_directory(const struct isolation_subject *s)
+static int drop_bound(const struct isolation_subject *s, int *object)
 {
+    (void)object;
+    return isolation_drop_bound(s);
+}
+
+static int set_groups(const struct isolation_subject *s, int *object)
+{
+    (void)object;
+    return isolation_set_groups(s);
+}
+
+static int set_user(const struct isolation_subject *s, int *object)
+{
+    (void)object;
+    return isolation_set_user(s);
+}
+
+static int set_caps(const struct isolation_subject *s, int *object)
+{
+    (void)object;
+    return isolation_set_caps(s);
+}
+
+static int enter_directory(const struct isolation_subject *s, int *object)
+{
+    (void)object;
     return chdir(s->cwd) != 0 ? errno : 0;
 }
 
-static int drop_privileges(const struct isolation_subject *s)
+static bool has_no_new_privs(const struct isolation_subject *s)
 {
-    return s->plan.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? errno : 0;
+    return (s->plan->flags & ISOLATION_NO_NEW_PRIVS) != 0;
 }
 
-static int set_death_signal(const struct isolation_subject *s)
+static int drop_privileges(const struct isolation_subject *s, int *object)
 {
+    (void)object;
+    return has_no_new_privs(s) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? errno : 0;
+}
+
+static int set_death_signal(const struct isolation_subject *s, int *object)
+{
+    (void)object;
     return s->death_signal != 0 && prctl(PR_SET_PDEATHSIG, s->death_signal) != 0 ? errno : 0;
 }
 
-/* The order matters: mounts and scores need privileges, the directory is entered as the user, the
- * death signal is cleared by every change of user. */
-static const struct {
+static int load_filter(const struct isolation_subject *s)
+{
+    const struct view filter = s->plan->filter;
+    const struct sock_fprog program = { (unsigned short)(filter.len / sizeof(struct sock_filter)),
+                                        (struct sock_filter *)(uintptr_t)filter.data };
+    if (filter.len == 0)
+        return 0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0 ? errno : 0;
+}
+
+/* Landlock and seccomp want no_new_privs or CAP_SYS_ADMIN. An agent that may gain privileges gets
+ * them while the child still has the capability; all others last, when it is to have no more. */
+static int restrict_early(const struct isolation_subject *s, int *object)
+{
+    return has_no_new_privs(s) ? 0 : isolation_landlock_apply(s->plan, object);
+}
+
+static int restrict_late(const struct isolation_subject *s, int *object)
+{
+    return has_no_new_privs(s) ? isolation_landlock_apply(s->plan, object) : 0;
+}
+
+static int filter_early(const struct isolation_subject *s, int *object)
+{
+    (void)object;
+    return has_no_new_privs(s) ? 0 : load_filter(s);
+}
+
+static int filter_late(const struct isolation_subject *s, int *object)
+{
+    (void)object;
+    return has_no_new_privs(s) ? load_filter(s) : 0;
+}
+
+struct step {
     enum isolation_stage stage;
-    int (*run)(const struct isolation_subject *s);
-} steps[] = {
-    { ISOLATION_STAGE_ENTER, enter },
-    { ISOLATION_STAGE_MOUNTS, make_mounts },
-    { ISOLATION_STAGE_PROC, mount_proc },
-    { ISOLATION_STAGE_OOM, set_oom },
-    { ISOLATION_STAGE_NICE, set_nice },
-    { ISOLATION_STAGE_LIMITS, set_limits },
-    { ISOLATION_STAGE_GROUPS, set_groups },
-    { ISOLATION_STAGE_USER, set_user },
-    { ISOLATION_STAGE_DIRECTORY, enter_directory },
-    { ISOLATION_STAGE_PRIVILEGES, drop_privileges },
-    { ISOLATION_STAGE_DEATH_SIGNAL, set_death_signal },
+    bool is_shared; /* a guest finds it done: it is in the namespaces */
+    int (*run)(const struct isolation_subject *s, int *object);
 };
 
-bool isolation_apply(const struct isolation_subject *subject, int *out_stage, int *out_errno)
+/* The order matters: mounts and scores need privileges, the bounding set is dropped by who still
+ * may, the directory is entered as the user, the death signal is cleared by every change of user,
+ * and the filter is the last: nothing of ours has to be allowed in it but what follows in exec. */
+static const struct step before_mounts[] = {
+    { ISOLATION_STAGE_ENTER, false, enter },
+    { ISOLATION_STAGE_NETWORK, true, enter_network },
+    { ISOLATION_STAGE_NAMESPACES, true, make_namespaces },
+};
+static const struct step after_mounts[] = {
+    { ISOLATION_STAGE_OOM, false, set_oom },
+    { ISOLATION_STAGE_NICE, false, set_nice },
+    { ISOLATION_STAGE_LIMITS, false, set_limits },
+    { ISOLATION_STAGE_GROUPS, false, set_umask },
+    { ISOLATION_STAGE_LANDLOCK, false, restrict_early },
+    { ISOLATION_STAGE_FILTER, false, filter_early },
+    { ISOLATION_STAGE_BOUND, false, drop_bound },
+    { ISOLATION_STAGE_GROUPS, false, set_groups },
+    { ISOLATION_STAGE_USER, false, set_user },
+    { ISOLATION_STAGE_CAPS, false, set_caps },
+    { ISOLATION_STAGE_DIRECTORY, false, enter_directory },
+    { ISOLATION_STAGE_PRIVILEGES, false, drop_privileges },
+    { ISOLATION_STAGE_LANDLOCK, false, restrict_late },
+    { ISOLATION_STAGE_DEATH_SIGNAL, false, set_death_signal },
+    { ISOLATION_STAGE_FILTER, false, filter_late },
+};
+
+static bool run_steps(const struct step *steps, size_t count, const struct isolation_subject *s,
+                      struct isolation_failure *out)
 {
-    for (size_t i = 0; i < COUNT(steps); i++) {
-        int error = steps[i].run(subject);
+    for (size_t i = 0; i < count; i++) {
+        int object = -1;
+        int error = s->is_guest && steps[i].is_shared ? 0 : steps[i].run(s, &object);
         if (error == 0)
             continue;
-        *out_stage = (int)steps[i].stage;
-        *out_errno = error;
+        *out = (struct isolation_failure){ (int)steps[i].stage, error, object };
         return false;
     }
     return true;
+}
+
+bool isolation_apply(const struct isolation_subject *subject, struct isolation_failure *out)
+{
+    return run_steps(before_mounts, COUNT(before_mounts), subject, out) &&
+           (subject->is_guest || isolation_mounts_apply(subject->plan, subject->in_pidns, out)) &&
+           run_steps(after_mounts, COUNT(after_mounts), subject, out);
 }
 
 #define STAGE_TEXT(stage, number, text) { number, text },
@@ -226,4 +291,27 @@ const char *isolation_stage_text(int stage)
         if (stage_texts[i].stage == stage)
             return stage_texts[i].text;
     return NULL;
+}
+
+bool isolation_object_text(const struct isolation_plan *plan, int stage, int object, char *out,
+                           size_t size)
+{
+    const size_t at = (size_t)object;
+    if (stage == ISOLATION_STAGE_NETWORK)
+        (void)snprintf(out, size, "%s", plan->netns);
+    else if (object < 0)
+        return false;
+    else if (stage == ISOLATION_STAGE_LIMITS && at < plan->limit_count)
+        (void)snprintf(out, size, "%s", isolation_limit_name(plan->limits[at].number));
+    else if (stage == ISOLATION_STAGE_LANDLOCK && at < plan->rule_count)
+        (void)snprintf(out, size, "%s", plan->rules[at].path);
+    else if (stage == ISOLATION_STAGE_SOURCE && at < plan->mount_count)
+        (void)snprintf(out, size, "%s", plan->mount[at].source);
+    else if (stage == ISOLATION_STAGE_MOUNT && at < plan->mount_count)
+        (void)snprintf(out, size, "%s/%s",
+                       strcmp(plan->mount[at].root, "/") == 0 ? "" : plan->mount[at].root,
+                       plan->mount[at].target);
+    else
+        return false;
+    return true;
 }

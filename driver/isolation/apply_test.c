@@ -18,17 +18,19 @@
 #include <unistd.h>
 
 static const uint32_t groups[] = { 1234, 5678 };
+static struct isolation_plan plan; /* each test is a process of its own */
 
 static struct isolation_subject nobody(void)
 {
     if (geteuid() != 0)
         cr_skip_test("needs root to become somebody else");
-    return (struct isolation_subject){ .plan = { ISOLATION_MOUNTS_HOST, true, false, 321, 7 },
-                                       .uid = 65534,
-                                       .gid = 65533,
-                                       .groups = groups,
-                                       .group_count = 2,
-                                       .cwd = "/tmp" };
+    isolation_default(&plan);
+    plan.mounts = ISOLATION_MOUNTS_HOST;
+    plan.oom_score_adj = 321;
+    plan.nice = 7;
+    return (struct isolation_subject){
+        .plan = &plan, .uid = 65534, .gid = 65533, .groups = groups, .group_count = 2, .cwd = "/tmp"
+    };
 }
 
 /* Applies in a child, then asks `holds` there. 0: holds; 100 + n: claim n does not; else stage. */
@@ -36,9 +38,9 @@ static int apply_in_child(const struct isolation_subject *subject, int (*holds)(
 {
     pid_t pid = fork();
     if (pid == 0) {
-        int stage = 0, error = 0;
-        if (!isolation_apply(subject, &stage, &error))
-            _exit(stage);
+        struct isolation_failure why = { 0 };
+        if (!isolation_apply(subject, &why))
+            _exit(why.stage);
         _exit(holds == NULL ? 0 : holds());
     }
     int status = -1;
@@ -125,33 +127,36 @@ static int has_no_shared_mount(void)
 Test(apply, own_mounts_share_nothing_with_the_host)
 {
     struct isolation_subject subject = nobody();
-    subject.plan.mounts = ISOLATION_MOUNTS_OWN;
+    plan.mounts = ISOLATION_MOUNTS_OWN;
     cr_assert_eq(apply_in_child(&subject, has_no_shared_mount), 0);
 }
 
 Test(apply, without_privileges_each_refusal_has_its_stage)
 {
     struct isolation_subject subject = nobody();
-    subject.plan.nice = ISOLATION_NICE_KEEP;
+    plan.nice = ISOLATION_NICE_KEEP;
     subject.nice = getpriority(PRIO_PROCESS, 0);
     pid_t pid = fork();
     if (pid == 0) { /* as nobody, ask to be somebody else */
         if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
             prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
-        int stage = 0, error = 0;
+        struct isolation_failure why = { 0 };
         bool good = true;
         subject.uid = 1;
-        good = good && !isolation_apply(&subject, &stage, &error) &&
-               stage == ISOLATION_STAGE_GROUPS && error == EPERM;
-        subject.plan.nice = -5;
-        good = good && !isolation_apply(&subject, &stage, &error) && stage == ISOLATION_STAGE_NICE;
-        subject.plan.oom_score_adj = -900;
-        good = good && !isolation_apply(&subject, &stage, &error) && stage == ISOLATION_STAGE_OOM;
-        subject.plan.mounts = ISOLATION_MOUNTS_OWN;
-        good = good && !isolation_apply(&subject, &stage, &error) &&
-               stage == ISOLATION_STAGE_MOUNTS;
-        _exit(good ? 0 : stage);
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_GROUPS &&
+               why.os_errno == EPERM;
+        plan.nice = -5;
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_NICE;
+        plan.oom_score_adj = -900;
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_OOM;
+        plan.mounts = ISOLATION_MOUNTS_OWN;
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_MOUNTS;
+        plan.flags |= ISOLATION_OWN_IPC;
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_NAMESPACES;
+        plan.netns = "/proc/self/ns/net";
+        good = good && !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_NETWORK;
+        _exit(good ? 0 : why.stage);
     }
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -165,7 +170,8 @@ Test(apply, an_unprivileged_shim_may_stay_who_it_is)
     (void)nobody();
     pid_t pid = fork();
     if (pid == 0) {
-        struct isolation_subject subject = { .plan = isolation_default(),
+        isolation_default(&plan);
+        struct isolation_subject subject = { .plan = &plan,
                                              .uid = 65534,
                                              .gid = 65533,
                                              .cwd = "/",
@@ -173,8 +179,8 @@ Test(apply, an_unprivileged_shim_may_stay_who_it_is)
         if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
             prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
-        int stage = 0, error = 0;
-        _exit(isolation_apply(&subject, &stage, &error) ? is_same() : stage);
+        struct isolation_failure why = { 0 };
+        _exit(isolation_apply(&subject, &why) ? is_same() : why.stage);
     }
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -188,7 +194,8 @@ Test(apply, an_unprivileged_shim_may_keep_the_groups_it_has)
     pid_t pid = fork();
     if (pid == 0) {
         const gid_t own[] = { 5678, 65533, 1234 };
-        struct isolation_subject subject = { .plan = isolation_default(),
+        isolation_default(&plan);
+        struct isolation_subject subject = { .plan = &plan,
                                              .uid = 65534,
                                              .gid = 65533,
                                              .groups = (const uint32_t[]){ 1234, 65533, 5678 },
@@ -198,12 +205,12 @@ Test(apply, an_unprivileged_shim_may_keep_the_groups_it_has)
         if (setgroups(3, own) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
             prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(1);
-        int stage = 0, error = 0;
-        if (!isolation_apply(&subject, &stage, &error))
-            _exit(stage);
+        struct isolation_failure why = { 0 };
+        if (!isolation_apply(&subject, &why))
+            _exit(why.stage);
         subject.groups = groups; /* fewer than it has: that it may not */
         subject.group_count = 2;
-        if (isolation_apply(&subject, &stage, &error) || stage != ISOLATION_STAGE_GROUPS)
+        if (isolation_apply(&subject, &why) || why.stage != ISOLATION_STAGE_GROUPS)
             _exit(101);
         _exit(is_same());
     }
@@ -218,7 +225,8 @@ Test(apply, a_root_without_capabilities_may_stay_who_it_is)
     (void)nobody();
     pid_t pid = fork();
     if (pid == 0) {
-        struct isolation_subject subject = { .plan = isolation_default(),
+        isolation_default(&plan);
+        struct isolation_subject subject = { .plan = &plan,
                                              .groups = groups,
                                              .group_count = 2,
                                              .cwd = "/",
@@ -228,11 +236,11 @@ Test(apply, a_root_without_capabilities_may_stay_who_it_is)
         const gid_t own[] = { 5678, 1234 };
         if (setgroups(2, own) != 0 || syscall(SYS_capset, &head, none) != 0)
             _exit(1);
-        int stage = 0, error = 0;
-        if (!isolation_apply(&subject, &stage, &error))
-            _exit(stage);
+        struct isolation_failure why = { 0 };
+        if (!isolation_apply(&subject, &why))
+            _exit(why.stage);
         subject.group_count = 0; /* to drop them takes a capability */
-        if (isolation_apply(&subject, &stage, &error) || stage != ISOLATION_STAGE_GROUPS)
+        if (isolation_apply(&subject, &why) || why.stage != ISOLATION_STAGE_GROUPS)
             _exit(101);
         _exit(0);
     }
@@ -252,12 +260,13 @@ static int apply_below(const char *score, int32_t wanted)
     (void)close(fd);
     pid_t pid = fork();
     if (pid == 0) {
-        struct isolation_subject subject = { .plan = isolation_default(),
+        isolation_default(&plan);
+        struct isolation_subject subject = { .plan = &plan,
                                              .uid = 65534,
                                              .gid = 65533,
                                              .cwd = "/",
                                              .nice = getpriority(PRIO_PROCESS, 0) };
-        subject.plan.oom_score_adj = wanted;
+        plan.oom_score_adj = wanted;
         (void)snprintf(real, sizeof(real), "/proc/%d/oom_score_adj", (int)getpid());
         if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
             mount(fake, real, NULL, MS_BIND, NULL) != 0)
@@ -265,8 +274,8 @@ static int apply_below(const char *score, int32_t wanted)
         if (setgroups(0, NULL) != 0 || setgid(65533) != 0 || setuid(65534) != 0 ||
             prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) /* as after an exec */
             _exit(2);
-        int stage = 0, error = 0;
-        _exit(isolation_apply(&subject, &stage, &error) ? 0 : stage);
+        struct isolation_failure why = { 0 };
+        _exit(isolation_apply(&subject, &why) ? 0 : why.stage);
     }
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -290,6 +299,108 @@ Test(apply, every_stage_has_a_text)
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
         cr_expect_not_null(isolation_stage_text(stages[i]));
     cr_expect_null(isolation_stage_text(5));
+}
+
+static int has_limits(void)
+{
+    struct rlimit files, cores;
+    mode_t mask = umask(0);
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur != 64 || files.rlim_max != 128)
+        return 101;
+    if (getrlimit(RLIMIT_CORE, &cores) != 0 || cores.rlim_cur != 4096)
+        return 102;
+    return mask == 027 ? 0 : 103;
+}
+
+Test(apply, limits_and_umask_are_in_force)
+{
+    struct isolation_subject subject = nobody();
+    plan.flags |= ISOLATION_CORE_DUMPS;
+    plan.limits[plan.limit_count++] = (struct isolation_limit){ RLIMIT_NOFILE, 64, 128 };
+    plan.limits[plan.limit_count++] = (struct isolation_limit){ RLIMIT_CORE, 4096, 4096 };
+    plan.umask = 027;
+    cr_assert_eq(apply_in_child(&subject, has_limits), 0);
+}
+
+Test(apply, a_limit_that_may_not_be_raised_is_named)
+{
+    (void)nobody();
+    plan.limits[plan.limit_count++] = (struct isolation_limit){ RLIMIT_FSIZE, 9, 9 };
+    plan.limits[plan.limit_count++] = (struct isolation_limit){ RLIMIT_NOFILE, 1 << 30, 1 << 30 };
+    struct isolation_failure why = { 0 };
+    struct isolation_subject subject = { .plan = &plan, .cwd = "/" };
+    plan.nice = ISOLATION_NICE_KEEP;
+    subject.nice = getpriority(PRIO_PROCESS, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char text[32];
+        bool good = !isolation_apply(&subject, &why) && why.stage == ISOLATION_STAGE_LIMITS &&
+                    why.object == 1 && why.os_errno == EPERM &&
+                    isolation_object_text(&plan, why.stage, why.object, text, sizeof(text)) &&
+                    strcmp(text, "nofile") == 0;
+        _exit(good ? 0 : 1); /* above /proc/sys/fs/nr_open not even root may go */
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0);
+}
+
+static ino_t namespace_of(const char *name)
+{
+    char path[64];
+    struct stat st;
+    (void)snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static ino_t host_ipc, host_uts;
+
+static int has_own_namespaces(void)
+{
+    return namespace_of("ipc") != host_ipc && namespace_of("uts") != host_uts ? 0 : 101;
+}
+
+static int has_host_namespaces(void)
+{
+    return namespace_of("ipc") == host_ipc && namespace_of("uts") == host_uts ? 0 : 101;
+}
+
+Test(apply, a_guest_makes_no_namespaces_of_its_own)
+{
+    struct isolation_subject subject = nobody();
+    host_ipc = namespace_of("ipc");
+    host_uts = namespace_of("uts");
+    plan.flags |= ISOLATION_OWN_IPC | ISOLATION_OWN_UTS;
+    plan.mounts = ISOLATION_MOUNTS_OWN;
+    cr_expect_eq(apply_in_child(&subject, has_own_namespaces), 0);
+    subject.is_guest = true;
+    cr_expect_eq(apply_in_child(&subject, has_host_namespaces), 0);
+    cr_expect_eq(apply_in_child(&subject, is_same), 0, "and becomes the user nevertheless");
+}
+
+Test(apply, every_object_has_a_name)
+{
+    char text[64];
+    isolation_default(&plan);
+    plan.netns = "/run/netns/a";
+    plan.mount[0] = (struct isolation_mount){ ISOLATION_BIND, 0, "/srv", "/", "data" };
+    plan.mount_count = 1;
+    plan.rules[0] = (struct isolation_rule){ ISOLATION_READ, "/usr" };
+    plan.rule_count = 1;
+    static const struct {
+        int stage;
+        const char *text;
+    } rows[] = { { ISOLATION_STAGE_SOURCE, "/srv" },
+                 { ISOLATION_STAGE_MOUNT, "/data" },
+                 { ISOLATION_STAGE_LANDLOCK, "/usr" },
+                 { ISOLATION_STAGE_NETWORK, "/run/netns/a" } };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cr_expect(isolation_object_text(&plan, rows[i].stage, 0, text, sizeof(text)));
+        cr_expect_str_eq(text, rows[i].text);
+        cr_expect_not(isolation_object_text(&plan, ISOLATION_STAGE_MOUNT, 1, text, sizeof(text)));
+    }
+    cr_expect_not(isolation_object_text(&plan, ISOLATION_STAGE_MOUNT, -1, text, sizeof(text)));
+    cr_expect_not(isolation_object_text(&plan, ISOLATION_STAGE_USER, 0, text, sizeof(text)));
 }
 
 /* A guest of a process with a mount namespace and a host name of its own: both are joined, nothing
@@ -324,7 +435,7 @@ Test(apply, a_guest_joins_the_namespaces_of_another_process)
     s.enter_fd = pidfd;
     s.enter_namespaces = CLONE_NEWNS | CLONE_NEWUTS;
     s.is_guest = true;
-    s.plan.mounts = ISOLATION_MOUNTS_OWN;
+    plan.mounts = ISOLATION_MOUNTS_OWN;
     cr_expect_eq(apply_in_child(&s, is_in_the_other_namespaces), 0);
     s.enter_fd = -1;
     cr_expect_eq(apply_in_child(&s, NULL), ISOLATION_STAGE_ENTER);

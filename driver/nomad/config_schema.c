@@ -14,6 +14,8 @@ enum {
     SPEC_OBJECT = 1,
     SPEC_ATTR = 3,
     SPEC_BLOCK_VALUE = 4,
+    SPEC_BLOCK_ATTRS = 5,
+    SPEC_BLOCK_LIST = 6,
     SPEC_DEFAULT = 9,
     SPEC_LITERAL = 10,
     OBJECT_ATTRIBUTES = 1,
@@ -25,6 +27,9 @@ enum {
     BLOCK_NAME = 1,
     BLOCK_REQUIRED = 2,
     BLOCK_NESTED = 3,
+    LIST_NAME = 1,
+    LIST_MAX = 3,
+    LIST_NESTED = 4,
     DEFAULT_PRIMARY = 1,
     DEFAULT_DEFAULT = 2,
     LITERAL_VALUE = 1
@@ -39,6 +44,8 @@ static const struct {
     [CONFIG_NUMBER] = { "number", "number" },
     [CONFIG_BOOL] = { "bool", "bool" },
     [CONFIG_BLOCK] = { "", "block" },
+    [CONFIG_BLOCKS] = { "", "blocks" },
+    [CONFIG_ATTRS] = { "string", "block of strings" },
 };
 
 static void put_varint(struct buf *out, uint64_t value)
@@ -61,14 +68,16 @@ static void put_true(struct buf *out, unsigned field)
     buf_put_u8(out, 1);
 }
 
+/* ATTRS differs from an attribute in nothing but the member. */
 static void put_attr(struct buf *out, const struct config_row *row)
 {
+    const unsigned kind = row->type == CONFIG_ATTRS ? SPEC_BLOCK_ATTRS : SPEC_ATTR;
     CLEANUP(buf_fini) struct buf attr = { 0 };
     put_field(&attr, ATTR_NAME, view_str(row->name));
     put_field(&attr, ATTR_TYPE, view_str(types[row->type].hcl));
     if (row->required)
         put_true(&attr, ATTR_REQUIRED);
-    put_field(out, SPEC_ATTR, buf_view(&attr));
+    put_field(out, kind, buf_view(&attr));
 }
 
 /* HCL source text: only text needs quotes, and no default of ours needs escapes inside them. */
@@ -84,9 +93,26 @@ static void put_literal(struct buf *out, const struct config_row *row)
 
 static void put_body(struct buf *out, const struct config_table *table, const char *block);
 
+static void put_blocks(struct buf *out, const struct config_table *table,
+                       const struct config_row *row)
+{
+    CLEANUP(buf_fini) struct buf inner = { 0 };
+    CLEANUP(buf_fini) struct buf nested = { 0 };
+    put_body(&nested, table, row->name);
+    put_field(&inner, LIST_NAME, view_str(row->name));
+    put_varint(&inner, LIST_MAX << 3);
+    put_varint(&inner, (uint64_t)row->max);
+    put_field(&inner, LIST_NESTED, buf_view(&nested));
+    put_field(out, SPEC_BLOCK_LIST, buf_view(&inner));
+}
+
 static void put_row(struct buf *out, const struct config_table *table, const struct config_row *row)
 {
     CLEANUP(buf_fini) struct buf inner = { 0 };
+    if (row->type == CONFIG_BLOCKS) {
+        put_blocks(out, table, row);
+        return;
+    }
     if (row->type == CONFIG_BLOCK) {
         CLEANUP(buf_fini) struct buf nested = { 0 };
         put_body(&nested, table, row->name);
@@ -145,6 +171,8 @@ static void put_limits(struct buf *out, const struct config_row *row)
         buf_put_fmt(out, "%" PRId64 "...%" PRId64 " bytes", row->min, row->max);
         return;
     case CONFIG_LIST:
+    case CONFIG_BLOCKS:
+    case CONFIG_ATTRS:
         buf_put_fmt(out, "up to %" PRId64 " items", row->max);
         return;
     case CONFIG_DURATION:
@@ -193,6 +221,38 @@ static bool put_list(const char *key, unsigned indent, const struct str_list *li
 static bool put_body_values(const struct config_table *table, const char *block, const void *values,
                             struct buf *out, struct err *err);
 
+/* The rows of an item point to the place behind its list (struct config_items): seen from there,
+ * each item is a whole configuration. */
+static bool put_items(const struct config_table *table, const struct config_row *row,
+                      const struct config_items *all, struct buf *out, struct err *err)
+{
+    const size_t place = row->offset + sizeof(*all);
+    for (size_t i = 0; i < all->count; i++) {
+        const char *item = (const char *)all->items + i * (size_t)row->min;
+        buf_put_fmt(out, "%s {\n", row->name);
+        if (!put_body_values(table, row->name, item - place, out, err))
+            return false;
+        buf_put_str(out, "}\n");
+    }
+    return true;
+}
+
+static bool put_attrs(const char *name, const struct str_list *pairs, struct buf *out,
+                      struct err *err)
+{
+    if (pairs->count == 0)
+        return true;
+    buf_put_fmt(out, "%s {\n", name);
+    for (size_t i = 0; i < pairs->count; i++) {
+        const size_t len = strcspn(pairs->items[i], "=");
+        CLEANUP(str_freep) char *key = str_copy_n(pairs->items[i], len);
+        if (!hcl_put_attr(out, 1, key, pairs->items[i] + len + 1, err))
+            return false;
+    }
+    buf_put_str(out, "}\n");
+    return true;
+}
+
 static bool put_value(const struct config_table *table, const struct config_row *row,
                       const void *values, struct buf *out, struct err *err)
 {
@@ -224,6 +284,10 @@ static bool put_value(const struct config_table *table, const struct config_row 
             return false;
         buf_put_str(out, "}\n");
         return true;
+    case CONFIG_BLOCKS:
+        return put_items(table, row, at, out, err);
+    case CONFIG_ATTRS:
+        return put_attrs(row->name, at, out, err);
     case CONFIG_TYPE_COUNT:
         return true;
     }

@@ -81,13 +81,20 @@ Test(config_schema, values_come_out_as_hcl_with_their_defaults)
     struct err err = { 0 };
     CLEANUP(task_config_fini) struct task_config config = { 0 };
     CLEANUP(buf_fini) struct buf out = { 0 };
-    /* { command: "x", args: ["a\"b"], state: { path: "s" } } */
-    const char bytes[] = "\x83\xa7"
+    /* { command: "x", args: ["a\"b"], state: { path: "s" }, mount: [{ source: "/s", target: "t" }],
+         ulimit: { core: "0" } } */
+    const char bytes[] = "\x85\xa7"
                          "command\xa1x\xa4"
                          "args\x91\xa3"
                          "a\"b\xa5"
                          "state\x81\xa4"
-                         "path\xa1s";
+                         "path\xa1s\xa5"
+                         "mount\x91\x82\xa6"
+                         "source\xa2/s\xa6"
+                         "target\xa1t\xa6"
+                         "ulimit\x81\xa4"
+                         "core\xa1"
+                         "0";
     cr_assert(task_config_decode(view_of(bytes, sizeof(bytes) - 1), &config, &err), "%s", err.msg);
     cr_assert(config_put_values(&task_config_table, &config, &out, &err), "%s", err.msg);
     buf_put_u8(&out, 0);
@@ -95,6 +102,8 @@ Test(config_schema, values_come_out_as_hcl_with_their_defaults)
     cr_expect_not_null(strstr(text, "command = \"x\"\nargs = [\"a\\\"b\"]\n"), "%s", text);
     cr_expect_not_null(strstr(text, "state {\n  path = \"s\"\n  interval = \"1000ms\"\n"), "%s",
                        text);
+    cr_expect_not_null(strstr(text, "mount {\n  source = \"/s\"\n  target = \"t\"\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "ulimit {\n  core = \"0\"\n}\n"), "%s", text);
     cr_expect_null(strstr(text, "lease {"), "an absent block");
     cr_expect_null(strstr(text, "store"), "an absent text");
 }

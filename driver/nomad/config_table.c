@@ -14,6 +14,7 @@
 #include "driver/nomad/msgpack_bounds.h"
 
 #define ITEM_BYTES_MAX ((int64_t)128 << 10) /* the kernel's limit for one argument of a program */
+#define ATTR_BYTES_MAX 4096
 #define ROWS_MAX       64
 
 struct decoding {
@@ -164,18 +165,44 @@ static bool put_list(const struct decoding *d, const struct config_row *row,
     return true;
 }
 
+static bool put_attrs(const struct decoding *d, const struct config_row *row,
+                      const msgpack_object_map *map, struct err *err)
+{
+    if (map->size > row->max)
+        return fail(d, row, err, "has %u keys, at most %" PRId64 " are allowed", map->size,
+                    row->max);
+    for (uint32_t i = 0; i < map->size; i++) {
+        const msgpack_object *key = &map->ptr[i].key, *value = &map->ptr[i].val;
+        if (key->type != MSGPACK_OBJECT_STR || value->type != MSGPACK_OBJECT_STR)
+            return fail(d, row, err, "key %u or its value is not a string", i + 1);
+        if (!utf8_is_valid(text_of(key)) || !utf8_is_valid(text_of(value)) ||
+            key->via.str.size + value->via.str.size > ATTR_BYTES_MAX)
+            return fail(d, row, err, "key %u is too long, or not UTF-8 text", i + 1);
+        CLEANUP(buf_fini) struct buf pair = { 0 };
+        buf_put(&pair, text_of(key));
+        buf_put_u8(&pair, '=');
+        buf_put(&pair, text_of(value));
+        str_list_add(value_at(row, d->out), buf_view(&pair));
+    }
+    return true;
+}
+
 static bool decode_body(struct decoding *d, const char *block, const msgpack_object_map *map,
                         struct err *err);
+static bool put_blocks(struct decoding *d, const struct config_row *row,
+                       const msgpack_object_array *array, struct err *err);
 
 static const char *const type_words[CONFIG_TYPE_COUNT] = {
     [CONFIG_STRING] = "string",     [CONFIG_LIST] = "list of strings",
     [CONFIG_DURATION] = "duration", [CONFIG_NUMBER] = "number",
     [CONFIG_BOOL] = "bool",         [CONFIG_BLOCK] = "block",
+    [CONFIG_BLOCKS] = "block",      [CONFIG_ATTRS] = "block",
 };
 static const msgpack_object_type wire_types[CONFIG_TYPE_COUNT] = {
     [CONFIG_STRING] = MSGPACK_OBJECT_STR,   [CONFIG_LIST] = MSGPACK_OBJECT_ARRAY,
     [CONFIG_DURATION] = MSGPACK_OBJECT_STR, [CONFIG_NUMBER] = MSGPACK_OBJECT_NIL, /* several */
     [CONFIG_BOOL] = MSGPACK_OBJECT_BOOLEAN, [CONFIG_BLOCK] = MSGPACK_OBJECT_MAP,
+    [CONFIG_BLOCKS] = MSGPACK_OBJECT_ARRAY, [CONFIG_ATTRS] = MSGPACK_OBJECT_MAP,
 };
 
 static bool decode_value(struct decoding *d, const struct config_row *row, const msgpack_object *v,
@@ -198,6 +225,10 @@ static bool decode_value(struct decoding *d, const struct config_row *row, const
     case CONFIG_BLOCK:
         *(bool *)value_at(row, d->out) = true;
         return decode_body(d, row->name, &v->via.map, err);
+    case CONFIG_BLOCKS:
+        return put_blocks(d, row, &v->via.array, err);
+    case CONFIG_ATTRS:
+        return put_attrs(d, row, &v->via.map, err);
     case CONFIG_TYPE_COUNT:
         break;
     }
@@ -265,7 +296,7 @@ static bool is_block_open(const struct decoding *d, const char *block)
     if (!block)
         return true;
     const struct config_row *row = row_find(d->table, NULL, view_str(block));
-    assert(row && row->type == CONFIG_BLOCK);
+    assert(row && (row->type == CONFIG_BLOCK || row->type == CONFIG_BLOCKS));
     return d->seen[row - d->table->rows];
 }
 
@@ -287,6 +318,8 @@ static bool put_default(struct decoding *d, const struct config_row *row, struct
         return true;
     case CONFIG_LIST:
     case CONFIG_BLOCK:
+    case CONFIG_BLOCKS:
+    case CONFIG_ATTRS:
     case CONFIG_TYPE_COUNT:
         break;
     }
@@ -294,15 +327,62 @@ static bool put_default(struct decoding *d, const struct config_row *row, struct
     return false;
 }
 
+static bool complete_row(struct decoding *d, const struct config_row *row, struct err *err)
+{
+    if (d->seen[row - d->table->rows])
+        return true;
+    if (row->required && is_block_open(d, row->block))
+        return fail(d, row, err, "is required");
+    return !row->otherwise || put_default(d, row, err);
+}
+
+/* The rows of a repeated block are completed item by item. */
+static bool is_of_item(const struct config_table *table, const struct config_row *row)
+{
+    const struct config_row *block = row->block ? row_find(table, NULL, view_str(row->block))
+                                                : NULL;
+    return block && block->type == CONFIG_BLOCKS;
+}
+
 static bool complete(struct decoding *d, struct err *err)
 {
-    for (size_t i = 0; i < d->table->count; i++) {
-        const struct config_row *row = &d->table->rows[i];
-        if (d->seen[i])
-            continue;
-        if (row->required && is_block_open(d, row->block))
-            return fail(d, row, err, "is required");
-        if (row->otherwise && !put_default(d, row, err))
+    for (size_t i = 0; i < d->table->count; i++)
+        if (!is_of_item(d->table, &d->table->rows[i]) && !complete_row(d, &d->table->rows[i], err))
+            return false;
+    return true;
+}
+
+static bool put_item(struct decoding *d, const struct config_row *row,
+                     const msgpack_object_map *map, struct err *err)
+{
+    struct config_items *all = value_at(row, d->out);
+    const size_t size = (size_t)row->min;
+    for (size_t i = 0; i < d->table->count; i++)
+        if (is_same_block(d->table->rows[i].block, row->name))
+            d->seen[i] = false;
+    if (!decode_body(d, row->name, map, err))
+        return false;
+    d->seen[row - d->table->rows] = true;
+    for (size_t i = 0; i < d->table->count; i++)
+        if (is_same_block(d->table->rows[i].block, row->name) &&
+            !complete_row(d, &d->table->rows[i], err))
+            return false;
+    all->items = mem_resize(all->items, all->count + 1, size);
+    memcpy((char *)all->items + all->count++ * size, all + 1, size);
+    memset(all + 1, 0, size);
+    return true;
+}
+
+static bool put_blocks(struct decoding *d, const struct config_row *row,
+                       const msgpack_object_array *array, struct err *err)
+{
+    if (array->size > row->max)
+        return fail(d, row, err, "is written %u times, at most %" PRId64 " are allowed",
+                    array->size, row->max);
+    for (uint32_t i = 0; i < array->size; i++) {
+        if (array->ptr[i].type != MSGPACK_OBJECT_MAP)
+            return fail(d, row, err, "item %u is not a block", i + 1);
+        if (!put_item(d, row, &array->ptr[i].via.map, err))
             return false;
     }
     return true;
@@ -353,27 +433,93 @@ bool config_check_store(const struct config_table *table, const char *key, const
                    table->title, key);
 }
 
-void config_fini(const struct config_table *table, void *out)
+static void list_copy(const struct str_list *from, struct str_list *out)
+{
+    *out = (struct str_list){ 0 };
+    for (size_t i = 0; i < from->count; i++)
+        str_list_add(out, view_str(from->items[i]));
+}
+
+void config_copy(const struct config_table *table, const void *from, void *out)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct config_row *row = &table->rows[i];
+        const void *value = (const char *)from + row->offset;
         switch (row->type) {
-        case CONFIG_STRING:
-            str_freep(value_at(row, out));
+        case CONFIG_STRING: {
+            const char *text = *(char *const *)value;
+            *(char **)value_at(row, out) = text ? str_copy(text) : NULL;
             break;
+        }
         case CONFIG_LIST:
-            str_list_fini(value_at(row, out));
+        case CONFIG_ATTRS:
+            list_copy(value, value_at(row, out));
             break;
         case CONFIG_DURATION:
         case CONFIG_NUMBER:
-            *(int64_t *)value_at(row, out) = 0;
+            *(int64_t *)value_at(row, out) = *(const int64_t *)value;
             break;
         case CONFIG_BOOL:
         case CONFIG_BLOCK:
-            *(bool *)value_at(row, out) = false;
+            *(bool *)value_at(row, out) = *(const bool *)value;
             break;
+        case CONFIG_BLOCKS: /* only a task has them, and no task's configuration is copied */
         case CONFIG_TYPE_COUNT:
-            break;
+            assert(false && "a type that is copied");
         }
     }
+}
+
+static void row_fini(const struct config_table *table, const struct config_row *row, void *out);
+
+/* Item by item through the place that the rows point to. */
+static void items_fini(const struct config_table *table, const struct config_row *row, void *out)
+{
+    struct config_items *all = value_at(row, out);
+    const size_t size = (size_t)row->min;
+    for (size_t item = 0; item < all->count; item++) {
+        memcpy(all + 1, (char *)all->items + item * size, size);
+        for (size_t i = 0; i < table->count; i++)
+            if (is_same_block(table->rows[i].block, row->name))
+                row_fini(table, &table->rows[i], out);
+    }
+    free(all->items);
+    *all = (struct config_items){ 0 };
+}
+
+static void row_fini(const struct config_table *table, const struct config_row *row, void *out)
+{
+    switch (row->type) {
+    case CONFIG_STRING:
+        str_freep(value_at(row, out));
+        break;
+    case CONFIG_LIST:
+    case CONFIG_ATTRS:
+        str_list_fini(value_at(row, out));
+        break;
+    case CONFIG_DURATION:
+    case CONFIG_NUMBER:
+        *(int64_t *)value_at(row, out) = 0;
+        break;
+    case CONFIG_BOOL:
+    case CONFIG_BLOCK:
+        *(bool *)value_at(row, out) = false;
+        break;
+    case CONFIG_BLOCKS:
+        items_fini(table, row, out);
+        break;
+    case CONFIG_TYPE_COUNT:
+        break;
+    }
+}
+
+/* What a failed decoding left in the place of items goes first. */
+void config_fini(const struct config_table *table, void *out)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].type != CONFIG_BLOCKS)
+            row_fini(table, &table->rows[i], out);
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].type == CONFIG_BLOCKS)
+            row_fini(table, &table->rows[i], out);
 }

@@ -30,7 +30,17 @@ enum config_type {
     CONFIG_NUMBER,   /* int64_t; limits are values */
     CONFIG_BOOL,     /* bool */
     CONFIG_BLOCK,    /* bool: was it written; its keys are the rows whose `block` is its name */
+    CONFIG_BLOCKS,   /* struct config_items: each as a block; `min` is the size of an item */
+    CONFIG_ATTRS, /* struct str_list of "key=value": a block whose keys the job chooses; limits are
+                     their number */
     CONFIG_TYPE_COUNT
+};
+
+/* A block that may be written several times. The rows of its keys point into the item that follows
+ * this in memory (the job's last one is decoded there and moved away). */
+struct config_items { /* owns */
+    void *items;
+    size_t count;
 };
 
 struct config_row {
@@ -61,6 +71,9 @@ MUST_USE bool config_decode(const struct config_table *table, struct view msgpac
 /** A store is named by a URL, "<scheme>://...". NULL is fine. Errors: INVALID, naming `key`. */
 MUST_USE bool config_check_store(const struct config_table *table, const char *key, const char *url,
                                  struct err *err);
+
+/** A copy of its own of what config_decode filled. */
+void config_copy(const struct config_table *table, const void *from, void *out);
 
 /** Releases what config_decode allocated and zeroes the values; zeroed memory is fine. */
 void config_fini(const struct config_table *table, void *out);

@@ -326,6 +326,14 @@ static void put_text(struct buf *out, const char *bytes, size_t len)
     buf_put(out, view_of(bytes, len));
 }
 
+static bool is_repeated(const struct config_table *t, const char *block)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->rows[i].type == CONFIG_BLOCKS && strcmp(t->rows[i].name, block) == 0)
+            return true;
+    return false;
+}
+
 static void refuses(const struct config_table *t, const struct config_row *row, struct view value)
 {
     static union {
@@ -337,6 +345,8 @@ static void refuses(const struct config_table *t, const struct config_row *row, 
         const char *key = level == 0 ? row->block : row->name;
         buf_put_u8(&bytes, 0x81);
         put_text(&bytes, key, strlen(key));
+        if (level == 0 && is_repeated(t, key))
+            buf_put_u8(&bytes, 0x91);
     }
     buf_put(&bytes, value);
     CLEANUP(str_freep)

@@ -1,6 +1,7 @@
 #include "driver/nomad/plugin_config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/own.h"
 #include "driver/nomad/plugin_config.def"
@@ -43,6 +44,36 @@ static bool check_collection(const char *who, struct err *err)
            err_set(err, ERR_INVALID, "plugin config: log_collection: is not nomad or shim");
 }
 
+static bool check_isolation(const char *level, struct err *err)
+{
+    return strcmp(level, "best") == 0 || strcmp(level, "require") == 0 ||
+           err_set(err, ERR_INVALID, "plugin config: isolation: is neither best nor require");
+}
+
+static bool check_paths(const char *key, const struct str_list *paths, struct err *err)
+{
+    for (size_t i = 0; i < paths->count; i++)
+        if (paths->items[i][0] != '/')
+            return err_set(err, ERR_INVALID, "plugin config: %s: item %zu is not an absolute path",
+                           key, i + 1);
+    return true;
+}
+
+static bool check_words(const struct str_list *list, struct err *err)
+{
+    static const char *const words[] = { "seccomp", "landlock", "mounts",     "no_new_privs",
+                                         "pid",     "ipc",      "propagation" };
+    for (size_t i = 0; i < list->count; i++) {
+        size_t at = 0;
+        while (at < COUNT(words) && strcmp(list->items[i], words[at]) != 0)
+            at++;
+        if (at == COUNT(words))
+            return err_set(err, ERR_INVALID, "plugin config: allow_unconfined: item %zu is unknown",
+                           i + 1);
+    }
+    return true;
+}
+
 static bool check(const struct plugin_config *c, struct err *err)
 {
     return check_absolute("state_dir", c->state_dir, err) &&
@@ -51,7 +82,10 @@ static bool check(const struct plugin_config *c, struct err *err)
            check_absolute("key_file", c->key_file, err) &&
            check_absolute("cgroup_parent", c->cgroup_parent, err) &&
            config_check_store(&plugin_config_table, "store", c->store, err) &&
-           check_level(c->log_level, err) && check_collection(c->log_collection, err);
+           check_level(c->log_level, err) && check_collection(c->log_collection, err) &&
+           check_isolation(c->isolation, err) && check_words(&c->allow_unconfined, err) &&
+           check_paths("allow_host_paths", &c->allow_host_paths, err) &&
+           check_paths("read_paths", &c->read_paths, err);
 }
 
 bool plugin_config_decode(struct view msgpack, struct plugin_config *out, struct str_list *unknown,
@@ -69,27 +103,9 @@ bool plugin_config_decode(struct view msgpack, struct plugin_config *out, struct
     return true;
 }
 
-static char *copy_of(const char *text) { return text ? str_copy(text) : NULL; }
-
 void plugin_config_copy(const struct plugin_config *from, struct plugin_config *out)
 {
-    *out = (struct plugin_config){
-        .state_dir = copy_of(from->state_dir),
-        .run_dir = copy_of(from->run_dir),
-        .shim = copy_of(from->shim),
-        .sidecar = copy_of(from->sidecar),
-        .store = copy_of(from->store),
-        .key_file = copy_of(from->key_file),
-        .cgroup_parent = copy_of(from->cgroup_parent),
-        .log_level = copy_of(from->log_level),
-        .shim_oom_score_adj = from->shim_oom_score_adj,
-        .log_collection = copy_of(from->log_collection),
-        .log_max_files = from->log_max_files,
-        .log_max_file_size = from->log_max_file_size,
-        .pids_limit = from->pids_limit,
-        .sidecar_memory_mb = from->sidecar_memory_mb,
-        .require_limits = from->require_limits,
-    };
+    config_copy(&plugin_config_table, from, out);
 }
 
 bool plugin_config_has_own_logs(const struct plugin_config *config)

@@ -18,6 +18,12 @@ struct plugin_config {
     int64_t pids_limit;                       /* 0: none */
     int64_t sidecar_memory_mb;                /* 0: none */
     bool require_limits;
+    char *isolation;                  /* best, require */
+    struct str_list allow_unconfined; /* words of the key's documentation; checked */
+    struct str_list allow_caps;       /* empty: the default set */
+    bool allow_priority;
+    struct str_list allow_host_paths, read_paths; /* absolute */
+    struct str_list allowed_users, denied_users, allowed_commands, denied_commands;
 };
 
 extern const struct config_table plugin_config_table;

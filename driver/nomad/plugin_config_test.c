@@ -54,6 +54,19 @@ Test(plugin_config, names_what_is_wrong)
         { "\x81\xa5store\xa4://x",
           "plugin config: store: is not a URL such as file:///var/lib/agents" },
         { "\x81\xa5stroe\xa1x", "plugin config: stroe: unknown key" },
+        { "\x81\xa9isolation\xa4some", "plugin config: isolation: is neither best nor require" },
+        { "\x81\xb0"
+          "allow_unconfined\x91\xa3"
+          "all",
+          "plugin config: allow_unconfined: item 1 is unknown" },
+        { "\x81\xb0"
+          "allow_host_paths\x91\xa1"
+          "s",
+          "plugin config: allow_host_paths: item 1 is not an absolute path" },
+        { "\x81\xaa"
+          "read_paths\x91\xa1"
+          "s",
+          "plugin config: read_paths: item 1 is not an absolute path" },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         cr_assert_not(decode_text(wrong[i].bytes));
@@ -75,9 +88,13 @@ Test(plugin_config, collects_unknown_keys_when_asked_to)
 Test(plugin_config, a_copy_is_its_own)
 {
     struct plugin_config copy;
-    cr_assert(decode_text("\x81\xa5store\xa7mem:///"));
+    cr_assert(decode_text("\x82\xa5store\xa7mem:///\xac"
+                          "denied_users\x91\xa4"
+                          "root"));
     plugin_config_copy(&got, &copy);
     plugin_config_fini(&got);
+    cr_assert_eq(copy.denied_users.count, 1);
+    cr_assert_str_eq(copy.denied_users.items[0], "root");
     cr_assert_str_eq(copy.store, "mem:///");
     cr_assert_null(copy.shim);
     plugin_config_fini(&copy);

@@ -1,5 +1,8 @@
 #include "driver/nomad/task_config.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/base/own.h"
 #include "driver/nomad/task_config.def"
 
@@ -42,13 +45,33 @@ static bool has_parent_step(const char *path)
     return false;
 }
 
+static bool check_word(const char *key, const char *value, const char *const words[2],
+                       struct err *err)
+{
+    if (!value || strcmp(value, words[0]) == 0 || strcmp(value, words[1]) == 0)
+        return true;
+    return err_set(err, ERR_INVALID, "task config: %s: is neither \"%s\" nor \"%s\"", key, words[0],
+                   words[1]);
+}
+
+static bool check_isolation(const struct task_config *c, struct err *err)
+{
+    static const char *const modes[2] = { "private", "host" };
+    static const char *const levels[2] = { "best", "require" };
+    if (strspn(c->umask, "01234567") != strlen(c->umask) || strtol(c->umask, NULL, 8) > 0777)
+        return err_set(err, ERR_INVALID, "task config: umask: is not octal, up to 777");
+    return check_word("pid_mode", c->pid_mode, modes, err) &&
+           check_word("ipc_mode", c->ipc_mode, modes, err) &&
+           check_word("isolation", c->isolation, levels, err);
+}
+
 static bool check(const struct task_config *c, struct err *err)
 {
     if (c->has_lease && !c->has_state)
         return err_set(err, ERR_INVALID, "task config: lease: needs a state block");
     if (c->has_state && has_parent_step(c->state.path))
         return err_set(err, ERR_INVALID, "task config: state.path: has a \"..\" in it");
-    return check_margin(c, err) &&
+    return check_margin(c, err) && check_isolation(c, err) &&
            config_check_store(&task_config_table, "state.store", c->state.store, err) &&
            config_check_store(&task_config_table, "lease.store", c->lease.store, err);
 }

@@ -5,6 +5,12 @@
 #pragma once
 #include "driver/nomad/config_table.h"
 
+struct task_mount {
+    char *source, *target; /* relative to the task directory, or absolute */
+    bool readonly;
+    char *propagation; /* private, host-to-task, bidirectional, as Nomad says it */
+};
+
 struct task_config {
     char *command;
     struct str_list args;
@@ -16,6 +22,17 @@ struct task_config {
         struct str_list exclude;
         char *name; /* or NULL: namespace/job/group/task/index */
     } state;
+    char *work_dir;             /* or NULL: the task directory */
+    char *isolation;            /* best, require, or NULL: the plugin's */
+    struct str_list unconfined; /* not checked here */
+    char *pid_mode, *ipc_mode;  /* private or host */
+    struct str_list cap_add, cap_drop, ulimit, read_paths, write_paths;
+    char *umask; /* octal digits */
+    int64_t nice, oom_score_adj;
+    struct {
+        struct config_items all; /* of struct task_mount */
+        struct task_mount one;   /* empty; see struct config_items */
+    } mounts;
     bool has_lease;
     struct {
         char *store; /* URL, or NULL: the record lives in the state store */

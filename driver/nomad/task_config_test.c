@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Bytes as Nomad 2.0.5 sends them for
  *   command = "/bin/true"  args = ["a"]
@@ -178,4 +179,151 @@ Test(task_config, what_is_not_implemented_is_an_unknown_key)
         cr_assert_not(decode_text(bytes, (size_t)len));
         cr_assert(strstr(err.msg, "unknown key"), "%s", err.msg);
     }
+}
+
+#define COMMAND \
+    "\xa7"      \
+    "command"   \
+    "\xa2"      \
+    "/x"
+#define SOURCE \
+    "\xa6"     \
+    "source"   \
+    "\xa2"     \
+    "/s"
+#define TARGET \
+    "\xa6"     \
+    "target"   \
+    "\xa1"     \
+    "t"
+
+static const struct task_mount *mount_of(size_t at)
+{
+    return (const struct task_mount *)got.mounts.all.items + at;
+}
+
+Test(task_config, a_block_may_be_written_several_times)
+{
+    cr_assert(DECODE("\x82" COMMAND "\xa5"
+                     "mount"
+                     "\x92"
+                     "\x84" SOURCE TARGET "\xa8"
+                     "readonly"
+                     "\xc3"
+                     "\xab"
+                     "propagation"
+                     "\xc0"
+                     "\x82" TARGET "\xa6"
+                     "source"
+                     "\xa2"
+                     "/2"),
+              "%s", err.msg);
+    cr_assert_eq(got.mounts.all.count, 2);
+    cr_expect_str_eq(mount_of(0)->source, "/s");
+    cr_expect(mount_of(0)->readonly);
+    cr_expect_str_eq(mount_of(0)->propagation, "private");
+    cr_expect_str_eq(mount_of(1)->source, "/2");
+    cr_expect_not(mount_of(1)->readonly);
+    cr_expect_null(got.mounts.one.source);
+    task_config_fini(&got);
+    cr_expect_eq(got.mounts.all.count, 0);
+}
+
+static void refused(bool is_good, const char *part)
+{
+    cr_expect_not(is_good, "%s", part);
+    cr_expect_eq(err.kind, ERR_INVALID);
+    cr_expect(strstr(err.msg, part), "%s", err.msg);
+    cr_expect_null(got.mounts.all.items);
+}
+
+Test(task_config, every_one_of_several_blocks_is_checked)
+{
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\x92"
+                   "\x82" SOURCE TARGET "\x81" TARGET),
+            "task config: mount.source: is required");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\x91"
+                   "\x83" SOURCE TARGET SOURCE),
+            "is given twice");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\x91"
+                   "\x83" SOURCE TARGET "\xa1"
+                   "x"
+                   "\xc3"),
+            "mount.x: unknown key");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\x91\xc3"),
+            "is not a block");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\xc3"),
+            "is not a block");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "mount"
+                   "\xdc\x00\x21"
+                   "\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0"
+                   "\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0"),
+            "at most 32");
+}
+
+Test(task_config, a_block_of_free_keys_is_a_list_of_pairs)
+{
+    cr_assert(DECODE("\x82" COMMAND "\xa6"
+                     "ulimit"
+                     "\x82"
+                     "\xa6"
+                     "nofile"
+                     "\xa2"
+                     "64"
+                     "\xa4"
+                     "core"
+                     "\xa1"
+                     "0"),
+              "%s", err.msg);
+    cr_assert_eq(got.ulimit.count, 2);
+    cr_expect_str_eq(got.ulimit.items[0], "nofile=64");
+    cr_expect_str_eq(got.ulimit.items[1], "core=0");
+    task_config_fini(&got);
+    refused(DECODE("\x82" COMMAND "\xa6"
+                   "ulimit"
+                   "\x81"
+                   "\xa6"
+                   "nofile"
+                   "\x05"),
+            "ulimit");
+}
+
+Test(task_config, words_of_isolation_are_checked)
+{
+    refused(DECODE("\x82" COMMAND "\xa8"
+                   "pid_mode"
+                   "\xa5"
+                   "guest"),
+            "pid_mode");
+    refused(DECODE("\x82" COMMAND "\xa8"
+                   "ipc_mode"
+                   "\xa5"
+                   "guest"),
+            "ipc_mode");
+    refused(DECODE("\x82" COMMAND "\xa9"
+                   "isolation"
+                   "\xa4"
+                   "some"),
+            "isolation");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "umask"
+                   "\xa3"
+                   "888"),
+            "umask");
+    refused(DECODE("\x82" COMMAND "\xa5"
+                   "umask"
+                   "\xa4"
+                   "7777"),
+            "umask");
 }

@@ -177,15 +177,92 @@ static bool env_decode(const Nd__TaskConfig *msg, struct task_spec *spec, struct
     return ok;
 }
 
+static bool take_text(const char *field, ProtobufCBinaryData data, unsigned need, char **out,
+                      struct err *err)
+{
+    if (!text_check(field, view_of_data(data), TASK_PATH_MAX, need, err))
+        return false;
+    *out = copy_of(data);
+    return true;
+}
+
+static bool volumes_decode(const Nd__TaskConfig *msg, struct task_spec *spec, struct err *err)
+{
+    if (msg->n_mounts > TASK_MOUNTS_MAX || msg->n_devices > TASK_MOUNTS_MAX)
+        return err_set(err, ERR_INVALID, "task: mounts: %zu and %zu devices, at most %d each",
+                       msg->n_mounts, msg->n_devices, TASK_MOUNTS_MAX);
+    spec->volumes = mem_array(msg->n_mounts + 1, sizeof(*spec->volumes));
+    spec->devices = mem_array(msg->n_devices + 1, sizeof(*spec->devices));
+    for (size_t i = 0; i < msg->n_mounts; i++) {
+        const Nd__Mount *from = msg->mounts[i];
+        struct task_volume *to = &spec->volumes[spec->volume_count++];
+        to->readonly = from->readonly;
+        if (!take_text("mounts.task_path", from->task_path, TEXT_NEEDED, &to->task_path, err) ||
+            !take_text("mounts.host_path", from->host_path, TEXT_NEEDED | TEXT_PATH, &to->host_path,
+                       err) ||
+            !take_text("mounts.propagation_mode", from->propagation_mode, TEXT_OPTIONAL,
+                       &to->propagation, err))
+            return false;
+    }
+    for (size_t i = 0; i < msg->n_devices; i++) {
+        const Nd__Device *from = msg->devices[i];
+        struct task_device *to = &spec->devices[spec->device_count++];
+        if (!take_text("devices.task_path", from->task_path, TEXT_NEEDED | TEXT_PATH,
+                       &to->task_path, err) ||
+            !take_text("devices.host_path", from->host_path, TEXT_NEEDED | TEXT_PATH,
+                       &to->host_path, err) ||
+            !take_text("devices.cgroup_permissions", from->cgroup_permissions, TEXT_OPTIONAL,
+                       &to->permissions, err))
+            return false;
+    }
+    return true;
+}
+
+static bool list_decode(const char *field, const ProtobufCBinaryData *items, size_t count,
+                        struct str_list *out, struct err *err)
+{
+    if (count > TASK_MOUNTS_MAX)
+        return err_set(err, ERR_INVALID, "task: %s: has %zu items", field, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct view text = view_of_data(items[i]);
+        if (!text_check(field, text, TASK_NAME_MAX, TEXT_NEEDED, err))
+            return false;
+        if (memchr(text.data, '\n', text.len))
+            return err_set(err, ERR_INVALID, "task: %s: has a line break", field);
+        str_list_add(out, text);
+    }
+    return true;
+}
+
+static bool dns_decode(const Nd__DNSConfig *dns, struct task_spec *spec, struct err *err)
+{
+    spec->has_dns = dns != NULL;
+    return !dns ||
+           (list_decode("dns.servers", dns->servers, dns->n_servers, &spec->dns_servers, err) &&
+            list_decode("dns.searches", dns->searches, dns->n_searches, &spec->dns_searches, err) &&
+            list_decode("dns.options", dns->options, dns->n_options, &spec->dns_options, err));
+}
+
+static bool network_decode(const Nd__NetworkIsolationSpec *network, struct task_spec *spec,
+                           struct err *err)
+{
+    if (!network)
+        return true;
+    const Nd__HostsConfig *hosts = network->hosts_config;
+    if (!optional_path("network_isolation_spec.path", network->path, &spec->netns_path, err))
+        return false;
+    return !hosts || (take_text("hosts_config.hostname", hosts->hostname, TEXT_OPTIONAL,
+                                &spec->host_name, err) &&
+                      take_text("hosts_config.address", hosts->address, TEXT_OPTIONAL,
+                                &spec->host_address, err));
+}
+
 static bool message_decode(const Nd__TaskConfig *msg, struct task_spec *spec, struct err *err)
 {
-    spec->mount_count = msg->n_mounts;
-    spec->device_count = msg->n_devices;
     return texts_decode(msg, spec, err) &&
            resources_decode(msg->resources, &spec->resources, err) &&
-           (!msg->network_isolation_spec ||
-            optional_path("network_isolation_spec.path", msg->network_isolation_spec->path,
-                          &spec->netns_path, err)) &&
+           network_decode(msg->network_isolation_spec, spec, err) &&
+           volumes_decode(msg, spec, err) && dns_decode(msg->dns, spec, err) &&
            env_decode(msg, spec, err);
 }
 
@@ -237,6 +314,23 @@ void task_spec_free(struct task_spec *spec)
     free(spec->resources.cpuset_cpus);
     free(spec->resources.cpuset_cgroup);
     free(spec->netns_path);
+    free(spec->host_name);
+    free(spec->host_address);
+    str_list_fini(&spec->dns_servers);
+    str_list_fini(&spec->dns_searches);
+    str_list_fini(&spec->dns_options);
+    for (size_t i = 0; i < spec->volume_count; i++) {
+        free(spec->volumes[i].task_path);
+        free(spec->volumes[i].host_path);
+        free(spec->volumes[i].propagation);
+    }
+    for (size_t i = 0; i < spec->device_count; i++) {
+        free(spec->devices[i].task_path);
+        free(spec->devices[i].host_path);
+        free(spec->devices[i].permissions);
+    }
+    free(spec->volumes);
+    free(spec->devices);
     task_config_fini(&spec->config);
     if (spec->env.data)
         explicit_bzero(spec->env.data, spec->env.cap);

@@ -11,6 +11,20 @@
 #define TASK_NAME_MAX 128
 #define TASK_PATH_MAX 4095
 
+#define TASK_MOUNTS_MAX 64 /* Nomad's mounts, and as many devices */
+
+struct task_volume { /* owns: a volume, CSI or device-plugin mount */
+    char *task_path; /* as the job says it */
+    char *host_path;
+    bool readonly;
+    char *propagation; /* "" is private */
+};
+
+struct task_device { /* owns */
+    char *task_path, *host_path;
+    char *permissions; /* letters of rwm */
+};
+
 struct task_resources {
     int64_t cpu_shares;               /* MHz */
     double percent_ticks;             /* of the node's MHz, 0...1; 0: not told */
@@ -27,8 +41,14 @@ struct task_spec {
     char *user;      /* "" is the driver's default */
     char *stdout_path, *stderr_path;
     char *job_id, *job_name, *group_name, *namespace_name, *node_name, *node_id;
-    char *netns_path;                 /* network namespace to enter, or NULL */
-    size_t mount_count, device_count; /* not supported yet: a start with any is refused */
+    char *netns_path;               /* network namespace to enter, or NULL */
+    char *host_name, *host_address; /* entry of /etc/hosts in that namespace; "" none */
+    bool has_dns;                   /* resolv.conf is to say what follows */
+    struct str_list dns_servers, dns_searches, dns_options;
+    struct task_volume *volumes;
+    size_t volume_count;
+    struct task_device *devices;
+    size_t device_count;
     struct task_resources resources;
     struct task_config config;
     struct buf env; /* "NAME=value\0" for each, sorted by name; wiped when freed */

@@ -157,6 +157,72 @@ Test(task_spec, refuses_bad_variables_without_quoting_their_values)
     free(large);
 }
 
+Test(task_spec, decodes_volumes_devices_and_the_network)
+{
+    Nd__TaskConfig msg = sample();
+    Nd__Mount mount = ND__MOUNT__INIT;
+    Nd__Mount *mounts[] = { &mount };
+    Nd__Device device = ND__DEVICE__INIT;
+    Nd__Device *devices[] = { &device };
+    Nd__NetworkIsolationSpec network = ND__NETWORK_ISOLATION_SPEC__INIT;
+    Nd__HostsConfig hosts = ND__HOSTS_CONFIG__INIT;
+    Nd__DNSConfig dns = ND__DNSCONFIG__INIT;
+    ProtobufCBinaryData servers[] = { data_of("10.0.0.53") };
+    mount.task_path = data_of("local/x");
+    mount.host_path = data_of("/srv");
+    mount.readonly = true;
+    device.task_path = data_of("/dev/x");
+    device.host_path = data_of("/dev/null");
+    device.cgroup_permissions = data_of("rw");
+    network.path = data_of("/run/netns/a");
+    network.hosts_config = &hosts;
+    hosts.hostname = data_of("box");
+    hosts.address = data_of("172.26.64.2");
+    dns.servers = servers;
+    dns.n_servers = 1;
+    msg.mounts = mounts;
+    msg.n_mounts = 1;
+    msg.devices = devices;
+    msg.n_devices = 1;
+    msg.network_isolation_spec = &network;
+    msg.dns = &dns;
+    cr_assert(decode(&msg), "%s", err.msg);
+    cr_assert_eq(got->volume_count, 1);
+    cr_expect_str_eq(got->volumes[0].task_path, "local/x");
+    cr_expect_str_eq(got->volumes[0].propagation, "");
+    cr_expect(got->volumes[0].readonly);
+    cr_assert_eq(got->device_count, 1);
+    cr_expect_str_eq(got->devices[0].permissions, "rw");
+    cr_expect_str_eq(got->netns_path, "/run/netns/a");
+    cr_expect_str_eq(got->host_name, "box");
+    cr_expect_str_eq(got->host_address, "172.26.64.2");
+    cr_expect(got->has_dns);
+    cr_expect_str_eq(got->dns_servers.items[0], "10.0.0.53");
+    task_spec_free(got);
+    mount.host_path = data_of("srv");
+    refuse(&msg, "mounts.host_path");
+    mount.host_path = data_of("/srv");
+    device.task_path = data_of("");
+    refuse(&msg, "devices.task_path");
+    device.task_path = data_of("/dev/x");
+    servers[0] = data_of("10.0.0.53\nsearch evil");
+    refuse(&msg, "dns.servers");
+    network.path = data_of("netns");
+    refuse(&msg, "network_isolation_spec.path");
+}
+
+Test(task_spec, more_mounts_than_are_sane_are_refused)
+{
+    Nd__TaskConfig msg = sample();
+    Nd__Mount mount = ND__MOUNT__INIT;
+    Nd__Mount *mounts[TASK_MOUNTS_MAX + 1];
+    for (size_t i = 0; i <= TASK_MOUNTS_MAX; i++)
+        mounts[i] = &mount;
+    msg.mounts = mounts;
+    msg.n_mounts = TASK_MOUNTS_MAX + 1;
+    refuse(&msg, "mounts");
+}
+
 /* The agent's database keeps all but the job's own block. */
 Test(task_spec, the_stored_copy_needs_no_configuration)
 {

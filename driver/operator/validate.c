@@ -11,7 +11,7 @@
 #include "driver/hclspec/spec.h"
 #include "driver/nomad/config_schema.h"
 #include "driver/nomad/plugin_config.h"
-#include "driver/task/resolve.h"
+#include "driver/surround/resolve.h"
 
 #define FILE_MAX ((size_t)1 << 20)
 #define LABEL    "nomad-driver-agent" /* the plugin's file name, by which Nomad finds the block */

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
 /* The agent's way to say "never": year 1 in its own calendar. */
@@ -73,15 +74,20 @@ void reply_put_schema(struct buf *out, struct view spec)
 
 void reply_put_capabilities(struct buf *out, bool has_own_logs)
 {
-    Nd__NetworkIsolationMode modes[] = { ND__NETWORK_ISOLATION_MODE__NETWORK_HOST };
+    /* Without root no namespace can be joined and nothing mounted. */
+    const bool is_root = geteuid() == 0;
+    Nd__NetworkIsolationMode modes[] = { ND__NETWORK_ISOLATION_MODE__NETWORK_HOST,
+                                         ND__NETWORK_ISOLATION_MODE__NETWORK_GROUP };
     Nd__DriverCapabilities has = ND__DRIVER_CAPABILITIES__INIT;
     has.send_signals = true;
     has.exec = true;
     has.fs_isolation = ND__DRIVER_CAPABILITIES__FSISOLATION__NONE;
     has.network_isolation_modes = modes;
-    has.n_network_isolation_modes = COUNT(modes);
     has.disable_log_collection = has_own_logs;
-    has.mount_configs = ND__DRIVER_CAPABILITIES__MOUNT_CONFIGS__NO_MOUNTS;
+    has.n_network_isolation_modes = is_root ? COUNT(modes) : 1;
+    has.mount_configs = is_root ? ND__DRIVER_CAPABILITIES__MOUNT_CONFIGS__ANY_MOUNTS
+                                : ND__DRIVER_CAPABILITIES__MOUNT_CONFIGS__NO_MOUNTS;
+    has.dynamic_workload_users = is_root; /* names such as nomad-80000: resolve.h */
     Nd__CapabilitiesResponse message = ND__CAPABILITIES_RESPONSE__INIT;
     message.capabilities = &has;
     pack(out, &message);

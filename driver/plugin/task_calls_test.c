@@ -325,8 +325,10 @@ Test(task_calls, declare_only_what_is_there)
                                                                         seen.last.data);
     cr_assert(reply->capabilities->send_signals);
     cr_assert(reply->capabilities->exec);
-    cr_assert_eq(reply->capabilities->n_network_isolation_modes, 1);
-    cr_assert_eq(reply->capabilities->mount_configs, 1);
+    const bool is_root = geteuid() == 0;
+    cr_assert_eq(reply->capabilities->n_network_isolation_modes, is_root ? 2 : 1);
+    cr_assert_eq(reply->capabilities->mount_configs, is_root ? 0 : 1);
+    cr_assert_eq(reply->capabilities->dynamic_workload_users, is_root);
     nd__capabilities_response__free_unpacked(reply, NULL);
     seen_fini(&seen);
     host_ask(&host, DRIVER "TaskConfigSchema", NULL, &seen);

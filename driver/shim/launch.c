@@ -71,7 +71,7 @@ static bool enter_cgroups(const char *const *files, struct proc_failure *why)
     for (; files != NULL && *files != NULL; files++) {
         const int fd = open(*files, O_WRONLY | O_CLOEXEC);
         const bool is_in = fd >= 0 && write(fd, "0", 1) == 1;
-        *why = (struct proc_failure){ PROC_STAGE_CGROUP, errno };
+        *why = (struct proc_failure){ PROC_STAGE_CGROUP, errno, -1 };
         if (fd >= 0)
             (void)close(fd);
         if (!is_in)
@@ -88,7 +88,7 @@ static bool keep_to_cores(const char *cores, struct proc_failure *why)
     const bool is_text = shim_cores_parse(cores, &set);
     if (is_text && sched_setaffinity(0, sizeof(set), &set) == 0)
         return true;
-    *why = (struct proc_failure){ PROC_STAGE_CORES, is_text ? errno : EINVAL };
+    *why = (struct proc_failure){ PROC_STAGE_CORES, is_text ? errno : EINVAL, -1 };
     return false;
 }
 
@@ -100,7 +100,7 @@ static bool prepare_sidecar(const void *arg, int keep_fd, struct proc_failure *w
         return false;
     if (setpriority(PRIO_PROCESS, 0, launch->nice) == 0)
         return true;
-    *why = (struct proc_failure){ ISOLATION_STAGE_NICE, errno };
+    *why = (struct proc_failure){ ISOLATION_STAGE_NICE, errno, -1 };
     return false;
 }
 
@@ -113,15 +113,15 @@ static bool prepare_agent(const void *arg, int keep_fd, struct proc_failure *why
 {
     (void)keep_fd;
     const struct agent_child *child = arg;
-    int stage = 0, error = 0;
+    struct isolation_failure failure;
     if (!enter_cgroups(child->spec->agent_enters, why) || !keep_to_cores(child->spec->cores, why))
         return false;
     /* The shim is not dumpable; then /proc/self would not be ours to write in. Exec sets it anew.
      */
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    if (isolation_apply(&child->subject, &stage, &error))
+    if (isolation_apply(&child->subject, &failure))
         return true;
-    *why = (struct proc_failure){ stage, error };
+    *why = (struct proc_failure){ failure.stage, failure.os_errno, failure.object };
     return false;
 }
 
@@ -156,7 +156,7 @@ bool shim_launch_agent(const struct shim_launch *launch, const struct shim_tree 
     const struct shim_fds *fds = launch->fds;
     bool in_pidns = tree->keeper.pid != 0;
     struct agent_child child = { .spec = launch->spec };
-    child.subject = (struct isolation_subject){ .plan = launch->plan,
+    child.subject = (struct isolation_subject){ .plan = &launch->plan,
                                                 .uid = launch->spec->uid,
                                                 .gid = launch->spec->gid,
                                                 .groups = launch->spec->groups,
@@ -194,12 +194,15 @@ static const char *reason(const struct shim_spec *spec, const struct proc_failur
     return strerror(why->os_errno);
 }
 
-void shim_launch_explain(const struct shim_spec *spec, const struct proc_failure *why,
+void shim_launch_explain(const struct shim_launch *launch, const struct proc_failure *why,
                          char out[SHIM_TEXT_MAX + 1])
 {
-    char text[2 * SHIM_TEXT_MAX];
+    char text[2 * SHIM_TEXT_MAX], named[SHIM_TEXT_MAX];
+    const struct shim_spec *spec = launch->spec;
     const char *doing = isolation_stage_text(why->stage);
     const char *object = why->stage == ISOLATION_STAGE_DIRECTORY ? spec->cwd : spec->agent.argv[0];
+    if (isolation_object_text(&launch->plan, why->stage, why->object, named, sizeof(named)))
+        object = named;
     (void)snprintf(text, sizeof(text), "%s \"%s\": %s",
                    doing != NULL ? doing : proc_stage_text(why->stage), object, reason(spec, why));
     shim_text_copy(out, text);

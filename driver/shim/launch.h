@@ -44,5 +44,5 @@ MUST_USE bool shim_launch_agent(const struct shim_launch *launch, const struct s
                                 const struct shim_env *env, struct proc *out, struct err *err);
 
 /** "execute \"/bin/x\": No such file or directory" for a failure of the agent's child. */
-void shim_launch_explain(const struct shim_spec *spec, const struct proc_failure *why,
+void shim_launch_explain(const struct shim_launch *launch, const struct proc_failure *why,
                          char out[SHIM_TEXT_MAX + 1]);

@@ -38,23 +38,30 @@ Test(launch, a_failure_names_step_object_and_reason)
         struct proc_failure why;
         const char *text;
     } rows[] = {
-        { { PROC_STAGE_EXEC, ENOENT }, "execute \"/opt/agent\": No such file or directory" },
-        { { ISOLATION_STAGE_DIRECTORY, EACCES },
+        { { PROC_STAGE_EXEC, ENOENT, -1 }, "execute \"/opt/agent\": No such file or directory" },
+        { { ISOLATION_STAGE_DIRECTORY, EACCES, -1 },
           "enter the working directory \"/srv\": Permission denied" },
-        { { ISOLATION_STAGE_USER, EPERM }, "set user \"/opt/agent\": Operation not permitted" },
-        { { ISOLATION_STAGE_MOUNTS, EPERM },
+        { { ISOLATION_STAGE_USER, EPERM, -1 }, "set user \"/opt/agent\": Operation not permitted" },
+        { { ISOLATION_STAGE_MOUNTS, EPERM, -1 },
           "make a mount namespace \"/opt/agent\": Operation not permitted" },
-        { { ISOLATION_STAGE_MOUNTS, EINVAL },
+        { { ISOLATION_STAGE_MOUNTS, EINVAL, -1 },
           "make a mount namespace \"/opt/agent\": the root directory is no mount point (before a "
           "chroot, bind it onto itself)" },
+        { { ISOLATION_STAGE_MOUNT, ELOOP, 0 },
+          "mount \"/srv/data\": Too many levels of symbolic links" },
     };
     struct shim_spec spec;
     shim_spec_init(&spec);
     spec.agent.argv = argv;
     spec.cwd = "/srv";
+    static struct shim_launch launch;
+    launch.spec = &spec;
+    isolation_default(&launch.plan);
+    launch.plan.mount[0] = (struct isolation_mount){ ISOLATION_BIND, 0, "/x", "/srv", "data" };
+    launch.plan.mount_count = 1;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char text[SHIM_TEXT_MAX + 1];
-        shim_launch_explain(&spec, &rows[i].why, text);
+        shim_launch_explain(&launch, &rows[i].why, text);
         cr_expect_str_eq(text, rows[i].text);
     }
 }
@@ -62,12 +69,15 @@ Test(launch, a_failure_names_step_object_and_reason)
 Test(launch, a_script_that_is_there_lacks_its_interpreter)
 {
     static const char *const argv[] = { "/proc/self/exe", NULL };
-    const struct proc_failure why = { PROC_STAGE_EXEC, ENOENT };
+    const struct proc_failure why = { PROC_STAGE_EXEC, ENOENT, -1 };
     char text[SHIM_TEXT_MAX + 1];
     struct shim_spec spec;
     shim_spec_init(&spec);
     spec.agent.argv = argv;
-    shim_launch_explain(&spec, &why, text);
+    static struct shim_launch launch;
+    launch.spec = &spec;
+    isolation_default(&launch.plan);
+    shim_launch_explain(&launch, &why, text);
     cr_expect_str_eq(text, "execute \"/proc/self/exe\": its interpreter is not there");
 }
 

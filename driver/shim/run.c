@@ -226,7 +226,7 @@ static bool bear_again(struct shim_run *run, const struct proc_failure *why)
 /* True when the agent's start has been decided. */
 static bool check_start(struct shim_run *run)
 {
-    struct proc_failure why = { 0, 0 };
+    struct proc_failure why = { 0, 0, -1 };
     if (!fd_is_open(run->agent.report))
         return true;
     enum proc_progress progress = proc_progress(&run->agent, &why);
@@ -236,7 +236,7 @@ static bool check_start(struct shim_run *run)
     struct shim_input input = { .event = SHIM_ON_AGENT_EXECUTED };
     struct err err = { 0 };
     if (progress == PROC_FAILED) {
-        shim_launch_explain(&run->spec, &why, run->last_text);
+        shim_launch_explain(&run->launch, &why, run->last_text);
         input = (struct shim_input){ .event = SHIM_ON_EXEC_FAILED,
                                      .stage = why.stage,
                                      .os_errno = why.os_errno,
@@ -307,7 +307,7 @@ static void on_agent_reaped(struct shim_run *run, struct shim_input *input)
 
 static void on_sidecar_reaped(struct shim_run *run, struct shim_input *input)
 {
-    struct proc_failure why = { 0, 0 };
+    struct proc_failure why = { 0, 0, -1 };
     char text[SHIM_TEXT_MAX];
     for (int i = 0; i < BATCH_MAX && fd_is_open(run->peers.sidecar); i++)
         read_sidecar(run); /* its last words come before its end */

@@ -44,7 +44,8 @@ static bool open_tree(struct shim_run *run, struct err *err)
 {
     struct keeper keeper = KEEPER_NONE;
     struct err why = { 0 };
-    if (!keeper_start(run->spec_bytes, &keeper, &why) && why.kind != ERR_DENIED) {
+    const bool host_pid = (run->launch.plan.flags & ISOLATION_HOST_PID) != 0;
+    if (!host_pid && !keeper_start(run->spec_bytes, &keeper, &why) && why.kind != ERR_DENIED) {
         *err = why;
         return false;
     }
@@ -75,6 +76,17 @@ static bool open_clocks(struct shim_run *run, struct err *err)
     return true;
 }
 
+/* What the plan promises is in force once the agent runs: else its start fails. */
+static uint8_t containment_of(const struct shim_run *run)
+{
+    const struct isolation_plan *plan = &run->launch.plan;
+    const bool own = plan->mounts == ISOLATION_MOUNTS_OWN ||
+                     (plan->mounts == ISOLATION_MOUNTS_AUTO && run->tree.keeper.pid != 0);
+    return (uint8_t)(shim_tree_containment(&run->tree) | (own ? SHIM_CONTAINED_MOUNTS : 0) |
+                     (plan->filter.len > 0 ? SHIM_CONTAINED_SECCOMP : 0) |
+                     (plan->landlock_abi > 0 ? SHIM_CONTAINED_LANDLOCK : 0));
+}
+
 static void fill_core(struct shim_run *run)
 {
     const struct shim_spec *spec = &run->spec;
@@ -83,7 +95,7 @@ static void fill_core(struct shim_run *run)
                                        .stop_signal = spec->stop_signal,
                                        .stop_timeout_ms = spec->stop_timeout_ms,
                                        .reserve_ms = spec->reserve_ms,
-                                       .containment = shim_tree_containment(&run->tree) };
+                                       .containment = containment_of(run) };
     memcpy(config.nonce, spec->nonce, SHIM_NONCE_BYTES);
     shim_core_init(&run->core, &config);
 }

@@ -14,7 +14,6 @@
 #include "common/cgroup/cgroup.h"
 #include "common/shimwire/spec.h"
 #include "driver/exec/environ.h"
-#include "driver/isolation/plan.h"
 #include "driver/limits/apply.h"
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
@@ -122,19 +121,25 @@ static bool spec_seal(const struct birth_in *in, const struct launch *launch,
 }
 
 /* The one place where it is decided: the shim's spec repeats it, and so does each later exec's. */
-static void inside_fill(const struct birth_in *in, struct launch_inside *out)
+static bool inside_fill(const struct birth_in *in, struct launch_inside *out, struct err *err)
 {
-    const struct isolation_plan isolation = isolation_default();
+    const struct view plan = buf_view(&in->plan->surround.plan);
     const struct user_ids *user = &in->plan->user;
     _Static_assert(USER_GROUPS_MAX <= SHIM_SPEC_GROUPS_MAX, "all groups fit");
-    _Static_assert(ISOLATION_BYTES <= SHIM_SPEC_PLAN_MAX, "the plan fits");
+    if (plan.len > sizeof(out->isolation))
+        return err_set(
+            err, ERR_INVALID,
+            "task config: mount, read_paths, write_paths: the plan has %zu bytes, at most "
+            "%zu fit",
+            plan.len, sizeof(out->isolation));
     out->is_known = true;
     out->uid = user->uid;
     out->gid = user->gid;
     memcpy(out->groups, user->groups, user->group_count * sizeof(out->groups[0]));
     out->group_count = (uint32_t)user->group_count;
-    isolation_encode(&isolation, out->isolation);
-    out->isolation_len = ISOLATION_BYTES;
+    memcpy(out->isolation, plan.data, plan.len);
+    out->isolation_len = (uint32_t)plan.len;
+    return true;
 }
 
 static bool launch_fill(const struct birth_in *in, struct launch *out, struct err *err)
@@ -145,7 +150,7 @@ static bool launch_fill(const struct birth_in *in, struct launch *out, struct er
         const char *from;
         size_t size;
     } texts[] = {
-        { out->inside.cwd, in->plan->task_dir, sizeof(out->inside.cwd) },
+        { out->inside.cwd, in->plan->surround.work_dir, sizeof(out->inside.cwd) },
         { out->inside.agent_name, has_sidecar ? in->plan->agent_name : "",
           sizeof(out->inside.agent_name) },
         { out->inside.state_path, has_sidecar ? in->plan->state_path : "",
@@ -161,7 +166,8 @@ static bool launch_fill(const struct birth_in *in, struct launch *out, struct er
             return err_set(err, ERR_INVALID, "start task: \"%.64s...\" is too long", texts[i].from);
         memcpy(texts[i].to, texts[i].from, strlen(texts[i].from) + 1);
     }
-    inside_fill(in, &out->inside);
+    if (!inside_fill(in, &out->inside, err))
+        return false;
     if (getrandom(out->nonce, sizeof(out->nonce), 0) != (ssize_t)sizeof(out->nonce))
         return err_sys(err, errno, "read random bytes");
     out->at = wall_now();

@@ -310,6 +310,16 @@ static void say_unlimited(struct task *task, const char *limits)
     entry_event(task, text);
 }
 
+/* What is usual elsewhere and not to be had on this machine is not left out in silence. */
+static void tell_missing(const struct task *task)
+{
+    const char *missing = task->job->plan.surround.missing;
+    if (missing[0] == '\0')
+        return;
+    CLEANUP(str_freep) char *text = str_format("isolation: not to be had here: %s", missing);
+    entry_event(task, text);
+}
+
 static void do_watch(struct task *task)
 {
     const struct shimlink_events events = { on_message, on_closed, task };
@@ -322,6 +332,7 @@ static void do_watch(struct task *task)
     /* Our child, not reaped yet: the number cannot be anybody else's. */
     if (!proc_identify(born->shim.pid, &task->shim, &err))
         LOG(LOG_WARN, "new shim cannot be identified", F(task, task->id), F(error, &err));
+    tell_missing(task);
     reaper_add(task->tasks->loop, &task->tasks->reapers, &born->shim);
     task->link = shimlink_new(task->tasks->loop, fd_take(&born->control), SHIM_TELLS_DRIVER,
                               &events);

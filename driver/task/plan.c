@@ -12,18 +12,6 @@
 
 #define ETC "/etc"
 
-static bool check_supported(const struct task_spec *spec, struct err *err)
-{
-    if (spec->mount_count)
-        return err_set(err, ERR_INVALID, "task: mounts: are not supported by this driver");
-    if (spec->device_count)
-        return err_set(err, ERR_INVALID, "task: devices: are not supported by this driver");
-    if (spec->netns_path)
-        return err_set(err, ERR_INVALID,
-                       "task: network namespaces are not supported by this driver");
-    return true;
-}
-
 static bool check_logs(const struct task_spec *spec, const struct plugin_config *config,
                        struct err *err)
 {
@@ -88,18 +76,32 @@ static bool plan_sidecar(const struct task_spec *spec, const struct plugin_confi
     return agent_hcl_put(&in, &out->agent_hcl, err);
 }
 
+static bool plan_surround(const struct task_spec *spec, const struct plugin_config *config,
+                          const struct task_paths *paths, struct task_plan *out, struct err *err)
+{
+    const struct surround_in in = { .spec = spec,
+                                    .config = config,
+                                    .api = paths->api,
+                                    .user = &out->user,
+                                    .command = out->command,
+                                    .task_dir = out->task_dir,
+                                    .state_path = out->state_path };
+    return surround_make(&in, &out->surround, err);
+}
+
 static bool plan_fill(const struct task_spec *spec, const struct plugin_config *config,
                       const struct task_paths *paths, struct task_plan *out, struct err *err)
 {
-    if (!check_supported(spec, err) || !check_logs(spec, config, err) ||
-        !task_dir_find(spec, &out->task_dir, err) || !user_find(ETC, spec->user, &out->user, err) ||
+    if (!check_logs(spec, config, err) || !task_dir_find(spec, &out->task_dir, err) ||
+        !user_find(ETC, spec->user, &out->user, err) ||
         !command_find(spec, &out->user, &out->command, err) ||
         !helper_find(config->shim, "agent-shim", PLAN_LIBEXEC, &out->shim, err))
         return false;
     if (!limits_want_make(spec, config, sysconf(_SC_NPROCESSORS_ONLN), &out->limits, err))
         return false;
     out->cgroup_dir = choose_cgroup(spec, config, paths->key);
-    return !spec->config.has_state || plan_sidecar(spec, config, paths, out, err);
+    return (!spec->config.has_state || plan_sidecar(spec, config, paths, out, err)) &&
+           plan_surround(spec, config, paths, out, err);
 }
 
 bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,
@@ -129,5 +131,6 @@ void task_plan_fini(struct task_plan *plan)
     free(plan->agent_name);
     free(plan->cgroup_dir);
     buf_fini(&plan->agent_hcl);
+    surround_fini(&plan->surround);
     *plan = (struct task_plan){ 0 };
 }

@@ -5,7 +5,8 @@
 #include "common/base/buf.h"
 #include "driver/limits/want.h"
 #include "driver/task/paths.h"
-#include "driver/task/resolve.h"
+#include "driver/surround/resolve.h"
+#include "driver/surround/surround.h"
 
 #define PLAN_LIBEXEC "/usr/libexec/nomad-driver-agent" /* where our helpers are installed */
 
@@ -20,12 +21,13 @@ struct task_plan { /* owns; zeroed is empty */
     char *state_path;          /* with a sidecar */
     char *agent_name;          /* with a sidecar */
     struct buf agent_hcl;      /* with a sidecar: its configuration */
+    struct surround surround;  /* what is around the agent, and where it starts */
     char *cgroup_dir;          /* where the agent will be born; not made yet; "" none */
     struct limits_want limits; /* borrows from the job's spec */
 };
 
-/** Errors: those of resolve.h, each naming the key; INVALID what this driver cannot give (mounts,
- *  devices, a network namespace), a state without any store, a limit above the node's. */
+/** Errors: those of resolve.h and surround.h, each naming the key; INVALID a state without any
+ *  store, a limit above the node's. */
 MUST_USE bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
                              const struct task_paths *paths, struct task_plan *out,
                              struct err *err);

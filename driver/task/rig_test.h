@@ -43,6 +43,9 @@ static inline struct task_spec *rig_spec(const struct rig *rig, const char *id, 
     spec->config.command = str_copy("/bin/sh");
     str_list_add(&spec->config.args, view_str("-c"));
     str_list_add(&spec->config.args, view_str(script));
+    spec->config.pid_mode = str_copy("private");
+    spec->config.ipc_mode = str_copy("private");
+    spec->config.umask = str_copy("022");
     buf_put(&spec->env, view_of("MARK=canary\0PATH=/usr/bin:/bin\0", 31));
     spec->env_count = 2;
     return spec;

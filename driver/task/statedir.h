@@ -4,7 +4,7 @@
  * allocation directory is followed. Blocking: on workers only. */
 #pragma once
 #include "common/base/err.h"
-#include "driver/task/resolve.h"
+#include "driver/surround/resolve.h"
 
 /** Makes `path` (below `alloc_dir`) and missing parents, owned by the user, 0700; a directory that
  *  is there is left as it is. Errors: INVALID not below, or something else is in the way; SYSTEM.

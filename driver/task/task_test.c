@@ -245,8 +245,8 @@ Test(task, a_start_that_cannot_be_leaves_nothing)
     spec->user = str_copy("nobody-of-that-name");
     expect_refused(spec, ERR_INVALID, "user: \"nobody-of-that-name\"");
     spec = rig_spec(&rig, ID, "true");
-    spec->mount_count = 1;
-    expect_refused(spec, ERR_INVALID, "mounts");
+    str_list_add(&spec->config.unconfined, view_str("seccomp"));
+    expect_refused(spec, ERR_DENIED, "allow_unconfined");
     spec = rig_spec(&rig, ID, "true");
     free(spec->stderr_path);
     spec->stderr_path = str_copy("/nowhere/fifo");

@@ -1,7 +1,8 @@
 # An agent that loses its node and goes on elsewhere: it indexes a folder of text, one document a
 # step, and says each step to the world once (agent.py). Node metadata: jobs_dir is where this
-# folder's parent lies on the node, corpus the text (folders or files, separated by colons),
-# effects_log the file that stands for the world.
+# folder's parent lies on the node, corpus the text (folders or files below /usr, separated by
+# colons), effects_log the file that stands for the world; it must exist. The node's
+# allow_host_paths must have both.
 job "indexer" {
   datacenters = ["dc1"]
   type        = "batch"
@@ -24,6 +25,9 @@ job "indexer" {
       config {
         command = "/usr/bin/python3"
         args    = ["${meta.jobs_dir}/indexer/agent.py"]
+
+        read_paths  = ["${meta.jobs_dir}"]
+        write_paths = ["${meta.effects_log}"]
 
         state {
           path     = "local/state"

@@ -18,7 +18,7 @@ func TestF01SupervisorKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
 	for round := range 50 {
-		tick := filepath.Join(n.Dir, fmt.Sprint("tick", round))
+		tick := filepath.Join(n.Work, fmt.Sprint("tick", round))
 		task := n.NewTask("orphan", "ignore=SIGTERM", "daemon="+tick, "lines=1", "forever")
 		killed := make(chan bool)
 		go func() {
@@ -60,7 +60,7 @@ func (n *Node) shims() []Proc {
 func TestF02StopAfterRecovery(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	task := n.Run("tree", "ignore=SIGTERM", "child", "daemon="+tick)
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()
@@ -82,7 +82,7 @@ func TestF04ExitSurvivesThePlugin(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
 	for round := range 20 {
-		effects, gate := filepath.Join(n.Dir, fmt.Sprint("effects", round)), filepath.Join(n.Dir, fmt.Sprint("gate", round))
+		effects, gate := filepath.Join(n.Work, fmt.Sprint("effects", round)), filepath.Join(n.Work, fmt.Sprint("gate", round))
 		task := n.NewTask("seven", "await="+gate, "append="+effects+":done", "exit=7").Start()
 		waiter := task.WaitAsync()
 		check(t, os.WriteFile(gate, nil, 0o644))
@@ -185,7 +185,7 @@ func TestF48StartRaces(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
 	for round := range 25 {
-		effects := filepath.Join(n.Dir, fmt.Sprint("effects", round))
+		effects := filepath.Join(n.Work, fmt.Sprint("effects", round))
 		task := n.NewTask("one", "append="+effects+":begun", "forever")
 		request := M{"task": Encode("TaskConfig", task.message())}
 		var wait sync.WaitGroup

@@ -26,6 +26,7 @@ var stubPath string
 type Node struct {
 	T       testing.TB
 	Dir     string
+	Work    string         // what tasks and tests may both write to, outside the allocations
 	Program string         // the plugin's path
 	Config  map[string]any // the plugin's config block
 	Env     []string       // added to the plugin's environment
@@ -57,12 +58,16 @@ func NewNode(t testing.TB) *Node {
 	}
 	os.Chmod(dir, 0o755)
 	os.Mkdir(filepath.Join(dir, "tmp"), 0o700)
-	n := &Node{T: t, Dir: dir, Program: pluginPath(), Stderr: &Log{}}
+	work := filepath.Join(dir, "work")
+	os.Mkdir(work, 0o755)
+	os.Chmod(work, 0o777)
+	n := &Node{T: t, Dir: dir, Work: work, Program: pluginPath(), Stderr: &Log{}}
 	n.Config = map[string]any{
 		"state_dir": filepath.Join(dir, "state"), "run_dir": filepath.Join(dir, "run"),
 		"shim": os.Getenv("AGENT_SHIM"), "sidecar": os.Getenv("AGENT_SIDECAR"),
 		"store": nil, "key_file": nil, "cgroup_parent": nil, "log_level": "debug",
 		"shim_oom_score_adj": 0, "pids_limit": nil, "sidecar_memory_mb": nil, "require_limits": nil,
+		"allow_host_paths": []any{work, filepath.Dir(stubPath) + ":ro"},
 	}
 	if root := cgroupRoot(); root != "" {
 		cgroup := filepath.Join(root, filepath.Base(dir))

@@ -306,7 +306,7 @@ func TestC13NoChildHoldsTheLogPipes(t *testing.T) {
 	n := NewNode(t)
 	b := startBare(n)
 	b.serve(n)
-	tasks := []*Task{n.Run("one", "child"), n.Run("two", "daemon="+filepath.Join(n.Dir, "tick"))}
+	tasks := []*Task{n.Run("one", "child"), n.Run("two", "daemon="+filepath.Join(n.Work, "tick"))}
 	b.cmd.Process.Kill()
 	begin := time.Now()
 	b.outEnd.SetReadDeadline(begin.Add(5 * time.Second))

@@ -142,7 +142,7 @@ func TestC53AgentCrashPluginAlive(t *testing.T) {
 func TestC54RecoverAnExitedTask(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	gate, effects := filepath.Join(n.Dir, "gate"), filepath.Join(n.Dir, "effects")
+	gate, effects := filepath.Join(n.Work, "gate"), filepath.Join(n.Work, "effects")
 	exits := n.NewTask("exits", "append="+effects+":once", "await="+gate, "exit=7").Start()
 	dies := n.Run("dies")
 	stays := n.Run("stays")
@@ -486,7 +486,7 @@ func wantSupervisorLoss(t testing.TB, task *Task, procs []Proc) {
 func TestC61SupervisorKilled(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	task := n.Run("orphan", "ignore=SIGTERM,SIGHUP", "child", "daemon="+tick)
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()
@@ -503,7 +503,7 @@ func TestC61SupervisorKilled(t *testing.T) {
 func TestC61SupervisorKilledWithoutDriver(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	task := n.Run("orphan", "ignore=SIGTERM,SIGHUP", "daemon="+tick)
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()

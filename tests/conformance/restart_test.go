@@ -85,7 +85,7 @@ func TestR02TaskStarts(t *testing.T) {
 func TestR03TaskExitsAndIsRestarted(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	gate := filepath.Join(n.Dir, "gate")
+	gate := filepath.Join(n.Work, "gate")
 	n.begins()
 	task := n.NewTask("brief", "await="+gate, "exit=4").Start()
 	w := task.watches()
@@ -147,7 +147,7 @@ func TestR06DriverCrash(t *testing.T) {
 func TestR07DriverCrashDuringStart(t *testing.T) {
 	t.Parallel()
 	n := crashNode(t)
-	effects := filepath.Join(n.Dir, "effects")
+	effects := filepath.Join(n.Work, "effects")
 	task := n.NewTask("task", "append="+effects+":begun", "print=ready", "forever")
 	crashDuringStart(t, n, task)
 	n.begins()
@@ -219,7 +219,7 @@ func TestR12NodeReboot(t *testing.T) {
 	}
 	t.Parallel()
 	n := StartedNode(t)
-	effects := filepath.Join(n.Dir, "effects")
+	effects := filepath.Join(n.Work, "effects")
 	task := n.Run("steady", "append="+effects+":begun")
 	main, shim := task.Main(), task.Shim()
 	n.P.Crash()

@@ -137,19 +137,24 @@ func TestC33BadConfigLeavesNothing(t *testing.T) {
 		wantRefused(t, task, what)
 	}
 	for what, more := range map[string]M{
-		"no id":                      {"id": ""},
-		"no alloc id":                {"alloc_id": ""},
-		"relative alloc dir":         {"alloc_dir": "relative"},
-		"unknown user":               {"user": "no-such-user-here"},
-		"missing alloc dir":          {"alloc_dir": "/no/such/dir"},
-		"missing log FIFO":           {"stdout_path": "/no/such/fifo"},
-		"id with NUL":                {"id": "a\x00b"},
-		"name not UTF-8":             {"name": "a\xffb"},
-		"garbage for config":         {"msgpack_driver_config": "\xc1\xc1"},
-		"truncated config":           {"msgpack_driver_config": "\x82\xa7command"},
-		"bomb for config":            {"msgpack_driver_config": "\xdd\xff\xff\xff\xff"},
-		"mounts, not supported yet":  {"mounts": []any{M{"task_path": "/x", "host_path": "/tmp"}}},
-		"devices, not supported yet": {"devices": []any{M{"task_path": "/dev/x", "host_path": "/dev/null"}}},
+		"no id":                       {"id": ""},
+		"no alloc id":                 {"alloc_id": ""},
+		"relative alloc dir":          {"alloc_dir": "relative"},
+		"unknown user":                {"user": "no-such-user-here"},
+		"missing alloc dir":           {"alloc_dir": "/no/such/dir"},
+		"missing log FIFO":            {"stdout_path": "/no/such/fifo"},
+		"id with NUL":                 {"id": "a\x00b"},
+		"name not UTF-8":              {"name": "a\xffb"},
+		"garbage for config":          {"msgpack_driver_config": "\xc1\xc1"},
+		"truncated config":            {"msgpack_driver_config": "\x82\xa7command"},
+		"bomb for config":             {"msgpack_driver_config": "\xdd\xff\xff\xff\xff"},
+		"volume outside the task":     {"mounts": []any{M{"task_path": "/x", "host_path": "/tmp"}}},
+		"volume that leaves the task": {"mounts": []any{M{"task_path": "local/../../x", "host_path": "/tmp"}}},
+		"volume that is not there":    {"mounts": []any{M{"task_path": "local/x", "host_path": "/no/such/volume"}}},
+		"device that is not there":    {"devices": []any{M{"task_path": "/dev/x", "host_path": "/dev/no-such"}}},
+		"device that is none":         {"devices": []any{M{"task_path": "/dev/x", "host_path": "/etc/passwd"}}},
+		"device outside /dev":         {"devices": []any{M{"task_path": "/x", "host_path": "/dev/null"}}},
+		"network namespace not there": {"network_isolation_spec": M{"mode": 1, "path": "/run/netns/no-such"}},
 	} {
 		task := n.NewTask("task")
 		task.More = more
@@ -390,7 +395,7 @@ func onlyOne(t testing.TB, n *Node, task *Task, word, effects string) {
 func TestC39DoubleStartSameId(t *testing.T) {
 	t.Parallel()
 	n := crashNode(t)
-	effects := filepath.Join(n.Dir, "effects")
+	effects := filepath.Join(n.Work, "effects")
 	task := n.NewTask("task", "append="+effects+":begun", "print=ready", "forever")
 	crashDuringStart(t, n, task)
 	task.Start() // the agent asks again with the same id
@@ -404,7 +409,7 @@ func TestC39DoubleStartSameId(t *testing.T) {
 func TestC39DoubleStartNewId(t *testing.T) {
 	t.Parallel()
 	n := crashNode(t)
-	effects := filepath.Join(n.Dir, "effects")
+	effects := filepath.Join(n.Work, "effects")
 	task := n.NewTask("task", "append="+effects+":begun", "print=ready", "forever")
 	crashDuringStart(t, n, task)
 	next := task.Again() // the agent died as well: it never had a handle

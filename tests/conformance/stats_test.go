@@ -117,7 +117,7 @@ func TestC64StatsOfNoTask(t *testing.T) {
 func TestC64StatsEndWithTheTask(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	gate := n.Dir + "/gate"
+	gate := n.Work + "/gate"
 	task := n.NewTask("ending", "await="+gate, "exit=0").Start()
 	stream := n.P.Open("TaskStats", M{"task_id": task.ID, "collection_interval": duration(50 * time.Millisecond)})
 	_, err := stream.Next()

@@ -33,7 +33,8 @@ func (n *Node) NewTask(name string, steps ...string) *Task {
 	alloc := fmt.Sprintf("%s-%s-%s-%s-%s", word[:8], word[8:12], word[12:16], word[16:20], word[20:])
 	t := &Task{N: n, Name: name, AllocID: alloc, AllocDir: filepath.Join(n.Dir, "a", alloc)}
 	t.Config = map[string]any{"command": stubPath, "args": steps, "state": nil, "lease": nil,
-		"pids_limit": nil, "memory_swap_mb": nil, "memory_swappiness": nil, "io_weight": nil, "cpu_hard_limit": nil}
+		"pids_limit": nil, "memory_swap_mb": nil, "memory_swappiness": nil, "io_weight": nil, "cpu_hard_limit": nil,
+		"read_paths": []any{filepath.Dir(stubPath)}, "write_paths": []any{n.Work}}
 	for _, dir := range []string{"alloc/logs", "alloc/tmp", "alloc/data", name + "/local", name + "/secrets",
 		name + "/private", name + "/tmp"} {
 		check(n.T, os.MkdirAll(filepath.Join(t.AllocDir, dir), 0o777))

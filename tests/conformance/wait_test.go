@@ -17,7 +17,7 @@ import (
 func TestC40ExitCode(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	gate := filepath.Join(n.Dir, "gate")
+	gate := filepath.Join(n.Work, "gate")
 	task := n.NewTask("seven", "await="+gate, "exit=7").Start()
 	before := []*waiter{task.WaitAsync(), task.WaitAsync(), task.WaitAsync()}
 	check(t, os.WriteFile(gate, nil, 0o644))
@@ -36,7 +36,7 @@ func TestC40ExitCode(t *testing.T) {
 func TestC40ExitZeroAndTooManyWaiters(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	gate := filepath.Join(n.Dir, "gate")
+	gate := filepath.Join(n.Work, "gate")
 	task := n.NewTask("zero", "await="+gate, "exit=0").Start()
 	var waiters []*waiter
 	for range 300 {
@@ -144,7 +144,7 @@ func TestC44StopEndsAWillingTaskAtOnce(t *testing.T) {
 func TestC45StubbornTree(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	task := n.Run("stubborn", "ignore=SIGTERM,SIGINT", "child", "daemon="+tick)
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()
@@ -170,7 +170,7 @@ func TestC45StubbornTree(t *testing.T) {
 func TestC45LeftoversOfAnObedientMain(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	task := n.Run("parent", "trap=SIGTERM:0", "child", "daemon="+tick)
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()
@@ -189,7 +189,7 @@ func TestC45LeftoversOfAnObedientMain(t *testing.T) {
 func TestC45LeftoversOfAnExit(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick, gate := filepath.Join(n.Dir, "tick"), filepath.Join(n.Dir, "gate")
+	tick, gate := filepath.Join(n.Work, "tick"), filepath.Join(n.Work, "gate")
 	task := n.NewTask("parent", "child", "daemon="+tick, "await="+gate, "exit=4").Start()
 	Eventually(t, 5*time.Second, "the grandchild", func() bool { _, err := os.Stat(tick); return err == nil })
 	procs := task.Procs()
@@ -264,7 +264,7 @@ func TestC47UnknownStopSignal(t *testing.T) {
 func TestC48LogsAreClosedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	tick := filepath.Join(n.Dir, "tick")
+	tick := filepath.Join(n.Work, "tick")
 	for range 20 {
 		task := n.NewTask("closer", "print=bye", "daemon="+tick, "exit=0").Start()
 		task.Wait()
@@ -314,7 +314,7 @@ func TestC49DestroyNeedsForce(t *testing.T) {
 func TestC50NothingAfterDestroy(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
-	task := n.Run("steady", "child", "daemon="+filepath.Join(n.Dir, "tick"))
+	task := n.Run("steady", "child", "daemon="+filepath.Join(n.Work, "tick"))
 	waiter, stats := task.WaitAsync(), n.P.Open("TaskStats", M{"task_id": task.ID, "collection_interval": duration(time.Second)})
 	_, err := stats.Next()
 	check(t, err)

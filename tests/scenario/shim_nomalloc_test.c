@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "driver/isolation/landlock.h"
+#include "driver/isolation/mounts.h"
 #include "driver/shim/run.h"
 #include "tests/scenario/shim_rig.h"
 
@@ -124,6 +126,62 @@ Test(shim_nomalloc, nor_does_a_scribe_that_rotates)
     cr_expect_eq(rig_shim_status(&rig), 0);
     cr_expect_eq(faccessat(rig.log_dir.raw, "web.stdout.2", F_OK, 0), 0);
     rig_fini(&rig);
+}
+
+/* One of everything a plan can ask for; what the tables add is more of the same. */
+static void whole_plan(const struct rig *rig, struct buf *out)
+{
+    static const uint8_t allow_all[8] = { 0x06, 0, 0, 0, 0, 0, 0xff, 0x7f };
+    static struct isolation_plan plan;
+    isolation_default(&plan);
+    plan.mounts = ISOLATION_MOUNTS_OWN;
+    plan.flags |= ISOLATION_OWN_IPC | ISOLATION_OWN_UTS | ISOLATION_HIDE_PIDS | ISOLATION_CAPS;
+    plan.umask = 022;
+    plan.landlock_abi = isolation_landlock_abi();
+    plan.caps_bound = plan.caps_given = 1;
+    plan.limits[plan.limit_count++] = (struct isolation_limit){ 7, 64, 64 };
+    plan.rules[plan.rule_count++] = (struct isolation_rule){
+        ISOLATION_READ | ISOLATION_EXECUTE | ISOLATION_UPDATE, "/"
+    };
+    const struct isolation_mount mounts[] = {
+        { ISOLATION_BIND, ISOLATION_MAKE | ISOLATION_RDONLY, "/usr", rig->dir, "usr/bind" },
+        { ISOLATION_COVER, ISOLATION_MAKE, "", rig->dir, "cover" },
+
+        { ISOLATION_FILE, ISOLATION_MAKE | ISOLATION_IS_FILE, "text", rig->dir, "file" },
+        { ISOLATION_TMPFS, ISOLATION_MAKE, "1m", rig->dir, "tmp" },
+        { ISOLATION_MASK_FILE, ISOLATION_OPTIONAL, "", "/", "proc/kcore" },
+        { ISOLATION_BIND, ISOLATION_IN_PLACE | ISOLATION_RDONLY, "/proc/sys", "/", "proc/sys" },
+    };
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++)
+        plan.mount[plan.mount_count++] = mounts[i];
+    plan.filter = view_of(allow_all, sizeof(allow_all));
+    isolation_encode(&plan, out);
+}
+
+Test(shim_nomalloc, nor_does_a_plan_with_one_of_everything)
+{
+    struct rig rig;
+    struct buf plan = { 0 };
+    if (!isolation_can_mount())
+        cr_skip_test("may not mount here");
+    rig_init(&rig,
+             "cat file; grep -E 'Seccomp:|CapEff' /proc/self/status; ulimit -n; ls cover | wc -l");
+    whole_plan(&rig, &plan);
+    rig.spec.isolation = buf_view(&plan);
+    rig.spec.cwd = rig.dir;
+    rig.body = shim_body;
+    rig_start(&rig);
+    cr_expect_str_eq(rig_line(&rig), "textCapEff:\t0000000000000001");
+    cr_expect_str_eq(rig_line(&rig), "Seccomp:\t2");
+    cr_expect_str_eq(rig_line(&rig), "64");
+    cr_expect_str_eq(rig_line(&rig), "0");
+    struct exit_record rec = rig_exited(&rig, NULL);
+    cr_expect_eq(rec.exit_code, 0, "%s", rec.message);
+    const unsigned landlock = isolation_landlock_abi() > 0 ? SHIM_CONTAINED_LANDLOCK : 0;
+    cr_expect_eq(rec.containment & ~7U, SHIM_CONTAINED_MOUNTS | SHIM_CONTAINED_SECCOMP | landlock);
+    cr_expect_eq(rig_shim_status(&rig), 0);
+    rig_fini(&rig);
+    buf_fini(&plan);
 }
 
 Test(shim_nomalloc, nor_does_a_start_that_fails)

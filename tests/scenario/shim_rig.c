@@ -124,7 +124,7 @@ static bool become_user(const void *arg, int keep_fd, struct proc_failure *why)
 {
     (void)keep_fd;
     const uint32_t uid = *(const uint32_t *)arg;
-    *why = (struct proc_failure){ PROC_STAGE_HOOK, EPERM };
+    *why = (struct proc_failure){ PROC_STAGE_HOOK, EPERM, -1 };
     return uid == 0 ||
            (syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, uid, uid, uid) == 0 &&
             syscall(SYS_setresuid, uid, uid, uid) == 0);

@@ -23,6 +23,15 @@ struct user_ids {
  *  "" is the driver's own user. Errors: INVALID no such user; DENIED not root and not ourselves. */
 MUST_USE bool user_find(const char *etc, const char *name, struct user_ids *out, struct err *err);
 
+struct stat;
+
+/** True when the permission bits (04, 02, 01) that hold for this user include `bit`; root by the
+ * same rules as the kernel's for a directory. */
+bool user_may(const struct user_ids *ids, const struct stat *st, unsigned bit);
+
+/** The login name of `uid` in <etc>/passwd; NULL without one. The caller owns it. */
+char *user_name(const char *etc, uint32_t uid);
+
 /** The program: absolute, or in the task's local/, the task directory, PATH of the task. A regular
  *  file that `ids` may execute. The caller owns `*out`. Errors: NOT_FOUND, DENIED not executable,
  *  INVALID a directory or other kind; each names the path. */

@@ -1,4 +1,4 @@
-#include "driver/task/resolve.h"
+#include "driver/surround/resolve.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -119,6 +119,21 @@ static bool has_group(const struct user_ids *ids, gid_t gid)
         if (ids->groups[i] == gid)
             return true;
     return ids->gid == gid;
+}
+
+bool user_may(const struct user_ids *ids, const struct stat *st, unsigned bit)
+{
+    if (ids->uid == 0)
+        return true;
+    const unsigned shift = st->st_uid == ids->uid ? 6 : has_group(ids, st->st_gid) ? 3 : 0;
+    return (st->st_mode >> shift & bit) != 0;
+}
+
+char *user_name(const char *etc, uint32_t uid)
+{
+    struct user_ids ids;
+    char *name = NULL;
+    return passwd_find(etc, NULL, uid, &ids, &name) ? name : NULL;
 }
 
 static bool may_execute(const struct stat *st, const struct user_ids *ids)

@@ -1,14 +1,25 @@
-#include "driver/task/resolve.h"
+#include "driver/surround/resolve.h"
 
-#include "driver/task/rig_test.h"
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-static struct rig rig; /* only its directories */
+#include "common/base/file.h"
+#include "common/base/own.h"
+#include "driver/nomad/task_spec.h"
+
+static char root[] = "/tmp/resolve-XXXXXX";
+static char alloc[64];
 static struct err err;
 static struct user_ids ids;
 
 static void put(const char *path, const char *text, mode_t mode)
 {
-    char *full = str_format("%s/%s", rig.root, path);
+    char *full = str_format("%s/%s", root, path);
     char *dir = str_copy_n(full, (size_t)(strrchr(full, '/') - full));
     cr_assert(dir_make(dir, 0755, &err), "%s", err.msg);
     cr_assert(file_publish(AT_FDCWD, full, view_str(text), mode, FILE_REPLACE, &err), "%s",
@@ -19,18 +30,28 @@ static void put(const char *path, const char *text, mode_t mode)
 
 static void setup(void)
 {
-    rig_init(&rig, str_copy("/bin/true"));
+    cr_assert_not_null(mkdtemp(root));
+    (void)snprintf(alloc, sizeof(alloc), "%s/alloc", root);
+    CLEANUP(str_freep) char *local = str_format("%s/web/local", alloc);
+    cr_assert(dir_make(local, 0755, &err));
     ids = (struct user_ids){ .uid = 1000, .gid = 1000, .groups = { 1000, 27 }, .group_count = 2 };
 }
 
-static void teardown(void) { rig_fini(&rig); }
+static void teardown(void) { cr_assert(dir_remove_tree(root, &err)); }
 
 TestSuite(resolve, .init = setup, .fini = teardown);
 
 static struct task_spec *spec_of(const char *command)
 {
-    struct task_spec *spec = rig_spec(&rig, "id", "true");
-    free(spec->config.command);
+    static const char env[] = "MARK=canary\0PATH=/usr/bin:/bin";
+    struct task_spec *spec = mem_new(struct task_spec);
+    spec->name = str_copy("web");
+    spec->alloc_dir = str_copy(alloc);
+    spec->job_id = str_copy("job");
+    spec->group_name = str_copy("group");
+    spec->namespace_name = str_copy("default");
+    buf_put(&spec->env, view_of(env, sizeof(env)));
+    spec->env_count = 2;
     spec->config.command = str_copy(command);
     return spec;
 }
@@ -41,7 +62,7 @@ static void expect_command(const char *command, const char *wanted)
     CLEANUP(str_freep) char *found = NULL;
     cr_assert(command_find(spec, &ids, &found, &err), "%s", err.msg);
     CLEANUP(str_freep)
-    char *full = wanted[0] == '/' ? str_copy(wanted) : str_format("%s/%s", rig.alloc, wanted);
+    char *full = wanted[0] == '/' ? str_copy(wanted) : str_format("%s/%s", alloc, wanted);
     cr_assert_str_eq(found, full);
 }
 
@@ -98,7 +119,7 @@ static char *etc(void)
 {
     put("etc/passwd", "root:x:0:0::/:/bin/sh\nann:x:1000:1000::/:/bin/sh\n", 0644);
     put("etc/group", "root:x:0:\nann:x:1000:\nsudo:x:27:bob,ann\nwheel:x:10:bob\n", 0644);
-    return str_format("%s/etc", rig.root);
+    return str_format("%s/etc", root);
 }
 
 Test(resolve, finds_users_by_name_and_number_with_their_groups)
@@ -138,14 +159,14 @@ Test(resolve, a_state_path_stays_in_the_allocation)
     cr_assert(task_dir_find(spec, &task_dir, &err), "%s", err.msg);
     spec->config.state.path = str_copy("local/state");
     cr_assert(state_path_find(spec, task_dir, &path, &err));
-    CLEANUP(str_freep) char *wanted = str_format("%s/web/local/state", rig.alloc);
+    CLEANUP(str_freep) char *wanted = str_format("%s/web/local/state", alloc);
     cr_assert_str_eq(path, wanted);
     str_freep(&path);
     str_freep(&spec->config.state.path);
     spec->config.state.path = str_copy(wanted);
     cr_assert(state_path_find(spec, task_dir, &path, &err));
     cr_assert_str_eq(path, wanted);
-    const char *const outside[] = { "/etc", "/", rig.root };
+    const char *const outside[] = { "/etc", "/", root };
     for (int i = 0; i < 3; i++) {
         str_freep(&spec->config.state.path);
         spec->config.state.path = str_copy(outside[i]);
