@@ -166,6 +166,21 @@ static void put_map(struct buf *out, const char *const (*pairs)[2], size_t count
     }
 }
 
+/* All protections that a job can give up, as a list of this name. */
+static void put_list(struct buf *out, const char *name)
+{
+    static const char *const words[] = { "mounts", "landlock", "seccomp", "no_new_privs" };
+    buf_put_u8(out, 0xd9);
+    buf_put_u8(out, (uint8_t)strlen(name));
+    buf_put_str(out, name);
+    buf_put_u8(out, (uint8_t)(0x90 | COUNT(words)));
+    for (size_t i = 0; i < COUNT(words); i++) {
+        buf_put_u8(out, 0xd9);
+        buf_put_u8(out, (uint8_t)strlen(words[i]));
+        buf_put_str(out, words[i]);
+    }
+}
+
 static void configure(struct bench *bench)
 {
     CLEANUP(str_freep) char *state = str_format("%s/state", bench->work);
@@ -176,6 +191,8 @@ static void configure(struct bench *bench)
                                      { "log_level", "error" } };
     CLEANUP(buf_fini) struct buf config = { 0 };
     put_map(&config, pairs, COUNT(pairs));
+    config.data[0]++; /* and one more, which is a list */
+    put_list(&config, "allow_unconfined");
     Nd__NomadConfig nomad = ND__NOMAD_CONFIG__INIT;
     Nd__SetConfigRequest request = ND__SET_CONFIG_REQUEST__INIT;
     request.msgpack_config = (ProtobufCBinaryData){ config.len, config.data };
@@ -183,7 +200,7 @@ static void configure(struct bench *bench)
     (void)ask_us(bench, BASE "SetConfig", &request);
 }
 
-static int64_t start_task_us(struct bench *bench, const char *id, const char *alloc)
+static int64_t start_task_us(struct bench *bench, const char *id, const char *alloc, bool is_bare)
 {
     static const char *const pairs[][2] = { { "command", "/bin/sleep" } };
     CLEANUP(buf_fini) struct buf config = { 0 };
@@ -192,6 +209,10 @@ static int64_t start_task_us(struct bench *bench, const char *id, const char *al
     buf_put_str(&config, "\xa4"
                          "args\x91\xa4"
                          "1000");
+    if (is_bare) {
+        config.data[0]++;
+        put_list(&config, "unconfined");
+    }
     Nd__TaskConfig task = ND__TASK_CONFIG__INIT;
     task.id = data(id);
     task.name = data("task");
@@ -246,18 +267,21 @@ static void measure_handshakes(struct bench *bench)
 static void measure_starts(struct bench *bench)
 {
     const char *const echo[] = { "/bin/echo", NULL };
-    int64_t us[STARTS], floor_us[STARTS];
+    int64_t us[STARTS], bare_us[STARTS], floor_us[STARTS];
     char line[64];
     for (size_t i = 0; i < STARTS; i++) {
         CLEANUP(str_freep) char *alloc = str_format("alloc-%zu", i);
         CLEANUP(str_freep) char *id = str_format("%s/task/x", alloc);
-        us[i] = start_task_us(bench, id, alloc);
+        us[i] = start_task_us(bench, id, alloc, false);
+        destroy_task(bench, id);
+        bare_us[i] = start_task_us(bench, id, alloc, true);
         destroy_task(bench, id);
         struct proc proc = PROC_NONE;
         floor_us[i] = start_us(echo, &proc, line, sizeof(line));
         end(&proc);
     }
     print_spread("start_task", us, STARTS);
+    print_spread("start_task_unconfined", bare_us, STARTS);
     print_spread("start_task_floor_spawn_and_print", floor_us, STARTS);
 }
 
@@ -274,7 +298,7 @@ static void measure_waits(struct bench *bench)
     Nd__WaitTaskRequest wait = ND__WAIT_TASK_REQUEST__INIT;
     wait.task_id = data("alloc/task/x");
     struct view message = view_of(bytes, nd__wait_task_request__pack(&wait, bytes));
-    (void)start_task_us(bench, "alloc/task/x", "alloc");
+    (void)start_task_us(bench, "alloc/task/x", "alloc", false);
     int64_t before = memory_kb(bench->proc.pid, "\nRss:");
     struct rpc_events events = { NULL, forget, NULL };
     for (size_t i = 0; i < WAITS; i++)
