@@ -264,5 +264,10 @@ const char *shim_phase_name(enum shim_phase phase)
 
 void shim_text_copy(char out[SHIM_TEXT_MAX + 1], const char *text)
 {
-    (void)text_clean(out, SHIM_TEXT_MAX, view_str(text));
+    static const char ellipsis[] = "...";
+    const size_t kept = SHIM_TEXT_MAX - (sizeof(ellipsis) - 1);
+    if (text_clean(out, SHIM_TEXT_MAX, view_str(text)) == strlen(text))
+        return;
+    size_t used = text_clean(out, kept, view_str(text));
+    memcpy(out + used, ellipsis, sizeof(ellipsis));
 }

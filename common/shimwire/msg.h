@@ -149,5 +149,6 @@ const char *shim_msg_name(enum shim_msg_type type);
 /** "standby", "running", ...; static. */
 const char *shim_phase_name(enum shim_phase phase);
 
-/** Copies `text` into `out` (SHIM_TEXT_MAX + 1 bytes), cut at a character, unclean bytes as '?'. */
+/** Copies `text` into `out` (SHIM_TEXT_MAX + 1 bytes), unclean bytes as '?'. What does not fit is
+ *  cut at a character and ends in "...", so that nobody takes a part for the whole. */
 void shim_text_copy(char out[SHIM_TEXT_MAX + 1], const char *text);

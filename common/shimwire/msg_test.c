@@ -185,4 +185,20 @@ Test(msg, long_text_is_cut_not_refused)
     char out[SHIM_TEXT_MAX + 1];
     shim_text_copy(out, longer);
     cr_assert_eq(strlen(out), SHIM_TEXT_MAX);
+    cr_assert_str_eq(out + SHIM_TEXT_MAX - 4, "x...", "the cut is seen");
+}
+
+Test(msg, text_that_fits_is_whole_and_a_cut_keeps_characters_whole)
+{
+    char text[SHIM_TEXT_MAX + 2];
+    char out[SHIM_TEXT_MAX + 1];
+    memset(text, 'x', sizeof(text));
+    text[SHIM_TEXT_MAX] = '\0';
+    shim_text_copy(out, text);
+    cr_assert_str_eq(out, text);
+    memcpy(text + SHIM_TEXT_MAX - 4, "\xc3\xa9xxx", 6); /* 201 bytes; the cut is in the letter */
+    shim_text_copy(out, text);
+    cr_assert_str_eq(out + SHIM_TEXT_MAX - 5, "x...");
+    cr_assert_eq(strlen(out), SHIM_TEXT_MAX - 1);
+    cr_assert(utf8_is_valid(view_str(out)));
 }

@@ -249,12 +249,13 @@ static bool root_expect(const struct file_store *store, struct expected *out, st
     return true;
 }
 
-/* Tells how to go on when the change was meant; short, for it ends as a task event. */
-static bool advise(const struct file_store *store, struct err *err)
+/* Names the note that holds us back. It comes first and there is no command to type in it: the text
+ * ends as a task event, which is cut; store.c keeps what it puts before short. What to do with the
+ * note: docs/stores.md. */
+static bool name_note(const struct file_store *store, struct err *err)
 {
-    struct err why = *err;
-    return err_set(err, why.kind, "%.80s; bring the known store back, or to take another: rm %s",
-                   why.msg, store->known.path);
+    return err_wrap(err, "note %s in " KNOWN_DIR " beside the key file expects its store",
+                    store->known.name);
 }
 
 /* A path with nothing at it, on a node that never met a store there: a first start, perhaps. */
@@ -311,7 +312,7 @@ bool file_root_open(struct file_store *store, struct fd *out, struct err *err)
         if (err->kind == ERR_NOT_FOUND)
             err->kind = ERR_UNAVAILABLE; /* the store did not answer: it is not there */
         if (expected.is_noted && err->kind == ERR_UNAVAILABLE)
-            return advise(store, err);
+            return name_note(store, err);
         return false;
     }
     *out = fd_take(&root);

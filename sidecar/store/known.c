@@ -9,8 +9,7 @@
 
 #include <fcntl.h>
 
-#define NOTE_MAX_BYTES  ((size_t)8192) /* a URL of which each byte is escaped, and the id */
-#define NOTE_NAME_BYTES 8 /* of the digest: stores of one node never meet by accident */
+#define NOTE_MAX_BYTES ((size_t)8192) /* a URL of which each byte is escaped, and the id */
 
 struct note {
     int64_t format;
@@ -24,7 +23,14 @@ static const struct json_field note_rows[] = {
 };
 static const struct json_table note_table = JSON_TABLE(note_rows);
 
-char *store_memory_beside(const char *key_file) { return str_format("%s.stores", key_file); }
+/* No name that begins with the key file's: a path that is cut must never be the key's. */
+char *store_memory_beside(const char *key_file)
+{
+    const char *slash = strrchr(key_file, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - key_file) + 1;
+    CLEANUP(str_freep) char *dir = str_copy_n(key_file, len);
+    return str_format("%s" KNOWN_DIR, dir);
+}
 
 /* "/srv//agents/./x/" and "/srv/agents/x" are one place. Links are not resolved: what they lead to
  * is another place when something is not mounted. */
@@ -47,12 +53,11 @@ void known_init(struct known *known, const struct store_memory *memory, const ch
         return;
     CLEANUP(buf_fini) struct buf plain = { 0 };
     uint8_t digest[CRYPTO_HASH_BYTES];
-    char name[2 * NOTE_NAME_BYTES + 1];
     put_place(&plain, place);
     crypto_digest(buf_view(&plain), digest);
-    hex_encode(view_of(digest, NOTE_NAME_BYTES), name);
+    hex_encode(view_of(digest, KNOWN_NAME_BYTES), known->name);
     known->dir = str_copy(memory->dir);
-    known->path = str_format("%s/%s", memory->dir, name);
+    known->path = str_format("%s/%s", memory->dir, known->name);
     known->is_fixed = memory->is_fixed;
 }
 
@@ -85,11 +90,12 @@ bool known_read(const struct known *known, bool *out_is_noted, uint8_t id[STORE_
         if (why.kind == ERR_NOT_FOUND)
             return true;
         *err = why;
-        return failed(err);
+        (void)failed(err);
+        return err_wrap(err, "note %s in " KNOWN_DIR, known->name);
     }
-    if (!json_read(buf_view(&text), known->path, NOTE_MAX_BYTES, &note_table, &note, err)) {
+    if (!json_read(buf_view(&text), "text", NOTE_MAX_BYTES, &note_table, &note, err)) {
         err->kind = ERR_CORRUPT;
-        return err_wrap(err, "note about a store is damaged");
+        return err_wrap(err, "note %s in " KNOWN_DIR " is damaged", known->name);
     }
     memcpy(id, note.id, STORE_ID_BYTES);
     *out_is_noted = true;

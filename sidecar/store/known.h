@@ -7,9 +7,13 @@
 
 #define STORE_ID_BYTES 16
 
+#define KNOWN_DIR        "known-stores" /* of the notes, beside the key file */
+#define KNOWN_NAME_BYTES 8 /* of the digest: stores of one node never meet by accident */
+
 struct known {  /* zeroed remembers nothing */
     char *path; /* of the note; NULL: nothing is remembered */
     char *dir;
+    char name[2 * KNOWN_NAME_BYTES + 1]; /* of the note in `dir` */
     bool is_fixed;
 };
 

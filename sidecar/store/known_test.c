@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char *notes_of(const struct disk *d) { return str_format("%s/node.key.stores", d->dir); }
+static char *notes_of(const struct disk *d) { return str_format("%s/" KNOWN_DIR, d->dir); }
 
 /* A handle of a new process on this node. */
 static struct store *visit(const struct disk *d, const char *params, bool is_fixed)
@@ -60,17 +60,81 @@ static char *note_path(const struct disk *d)
     return path;
 }
 
+/* What messages call it: they name no path, which may be cut. */
+static const char *name_in(const char *note) { return strrchr(note, '/') + 1; }
+
+Test(known, notes_are_beside_the_key_file_under_no_name_that_begins_with_its_own)
+{
+    static const struct {
+        const char *key, *notes;
+    } rows[] = { { "/etc/agent/key", "/etc/agent/known-stores" },
+                 { "/key", "/known-stores" },
+                 { "key", "known-stores" } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        CLEANUP(str_freep) char *notes = store_memory_beside(rows[i].key);
+        cr_assert_str_eq(notes, rows[i].notes);
+    }
+}
+
+/* A directory whose path has `len` bytes; the caller's. */
+static char *deep_dir(const char *top, size_t len)
+{
+    CLEANUP(buf_fini) struct buf path = { 0 };
+    struct err err = { 0 };
+    buf_put_str(&path, top);
+    for (size_t i = 0; path.len < len; i++)
+        buf_put_u8(&path, i % 200 == 0 && path.len + 1 < len ? '/' : 'k');
+    cr_assert(dir_make(buf_borrow_str(&path), 0700, &err), "%s", err.msg);
+    return str_copy(buf_borrow_str(&path));
+}
+
+/* The text ends as a task event of at most 200 bytes, behind what was tried: nothing in it may
+ * become something else when it is cut there. */
+Test(known, note_is_named_whole_in_the_part_of_a_message_that_is_never_cut)
+{
+    DISK(d);
+    CLEANUP(str_freep) char *top = deep_dir(d.dir, 900);
+    CLEANUP(str_freep) char *root = str_format("%s/store", top);
+    CLEANUP(str_freep) char *url = str_format("file://%s?create=true", root);
+    CLEANUP(str_freep) char *beside = deep_dir(d.dir, 1020);
+    CLEANUP(str_freep) char *key = str_format("%s/key", beside);
+    CLEANUP(str_freep) char *notes = store_memory_beside(key);
+    const struct store_memory memory = { notes, false };
+    char name[STORE_NAME_MAX + 1] = { 0 };
+    struct err err = { 0 };
+    struct known known;
+    struct store_version version;
+    CLEANUP(buf_fini) struct buf bytes = { 0 };
+    memset(name, 'n', STORE_NAME_MAX);
+    known_init(&known, &memory, root);
+    CLEANUP(str_freep)
+    char *wanted = str_format("note %s in " KNOWN_DIR " beside the key file", known.name);
+    known_fini(&known);
+    CLEANUP(store_closep) struct store *first = NULL;
+    cr_assert(store_open(url, &memory, &first, &err) && store_probe(first, soon(), &err), "%s",
+              err.msg);
+    cr_assert(dir_remove_tree(root, &err), "%s", err.msg);
+    CLEANUP(store_closep) struct store *second = NULL;
+    cr_assert(store_open(url, &memory, &second, &err));
+    expect_kind(store_read(second, name, soon(), &bytes, &version, &err), &err, ERR_UNAVAILABLE);
+    CLEANUP(str_freep) char *event = str_format("degraded: %s", err.msg);
+    event[strlen(event) < 190 ? strlen(event) : 190] = '\0';
+    cr_assert_not_null(strstr(event, wanted), "%s", event);
+    cr_assert_null(strstr(event, "rm "), "%s", event);
+    cr_assert_null(strstr(event, beside), "no path of the key file: %s", event);
+}
+
 Test(known, store_that_was_here_is_not_made_again_by_the_next_process)
 {
     DISK(d);
     CLEANUP(str_freep) char *note = note_path(&d);
     visit_works(&d, "?create=true");
     unmount(&d);
-    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, note); /* says what to remove */
-    visit_fails(&d, "", ERR_UNAVAILABLE, note);
+    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, name_in(note)); /* says which */
+    visit_fails(&d, "", ERR_UNAVAILABLE, name_in(note));
     cr_assert_not(disk_has(&d, FILE_MARKER), "nothing was made");
     cr_assert_eq(rmdir(d.root), 0);
-    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, note);
+    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, name_in(note));
     cr_assert_eq(mkdir(d.root, 0700), 0);
     mount_again(&d);
     visit_works(&d, "?create=true");
@@ -86,7 +150,7 @@ Test(known, other_store_is_refused_until_the_note_is_removed)
     struct err err = { 0 };
     cr_assert(store_probe(other, soon(), &err), "%s", err.msg);
     visit_fails(&d, "?create=true", ERR_UNAVAILABLE, "another store is at this path");
-    visit_fails(&d, "", ERR_UNAVAILABLE, note);
+    visit_fails(&d, "", ERR_UNAVAILABLE, name_in(note));
     cr_assert_eq(unlink(note), 0);
     visit_works(&d, "");
 }
@@ -114,7 +178,7 @@ Test(known, node_that_never_met_the_store_may_join_it)
     visit_works(&d, "");
     cr_assert_eq(access(note, F_OK), 0, "and remembers it");
     unmount(&d);
-    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, note);
+    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, name_in(note));
 }
 
 Test(known, stores_of_a_node_are_told_apart_by_place_not_by_spelling)
@@ -127,7 +191,7 @@ Test(known, stores_of_a_node_are_told_apart_by_place_not_by_spelling)
     visit_works(&d, "?create=true&network=true");
     unmount(&d);
     (void)snprintf(second.root, sizeof second.root, "%s//./store/", d.dir);
-    visit_fails(&second, "?create=true", ERR_UNAVAILABLE, "bring the known store back");
+    visit_fails(&second, "?create=true", ERR_UNAVAILABLE, "beside the key file expects its store");
 }
 
 /* Lease and packs of one agent are two handles: a store that is exchanged between their first
@@ -170,10 +234,10 @@ Test(known, damaged_note_is_corrupt_and_named)
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct err err = { 0 };
         cr_assert(file_publish(AT_FDCWD, note, view_str(texts[i]), 0644, FILE_REPLACE, &err));
-        visit_fails(&d, "?create=true", ERR_CORRUPT, note);
+        visit_fails(&d, "?create=true", ERR_CORRUPT, name_in(note));
     }
     cr_assert(unlink(note) == 0 && symlink("/nowhere", note) == 0);
-    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, note);
+    visit_fails(&d, "?create=true", ERR_UNAVAILABLE, name_in(note));
 }
 
 Test(known, note_that_cannot_be_written_ends_the_visit)

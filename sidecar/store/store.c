@@ -7,6 +7,10 @@
 
 #include <assert.h>
 
+/* What went wrong follows; both together leave room for it in a task event. */
+#define PLACE_TOLD 48
+#define NAME_TOLD  40
+
 static const struct store_ops *const backends[] = { &store_file_ops, &store_mem_ops };
 
 bool store_open(const char *url, const struct store_memory *memory, struct store **out,
@@ -55,13 +59,16 @@ static bool with_place(const struct store *store, bool good, struct err *err)
     const char *after = strstr(store->url, "://");
     const char *place = after != NULL ? after + 3 : store->url;
     const size_t len = strcspn(place, "?");
-    return good || err_wrap(err, "store \"%.*s\"", (int)(len < 100 ? len : 100), place);
+    const bool is_long = len > PLACE_TOLD;
+    return good || err_wrap(err, "store \"%.*s%s\"", (int)(is_long ? PLACE_TOLD : len), place,
+                            is_long ? "..." : "");
 }
 
 static bool with_name(const struct store *store, bool good, const char *what, const char *name,
                       struct err *err)
 {
-    return with_place(store, good, err) || err_wrap(err, "%s \"%.80s\"", what, name);
+    return with_place(store, good, err) || err_wrap(err, "%s \"%.*s%s\"", what, NAME_TOLD, name,
+                                                    strlen(name) > NAME_TOLD ? "..." : "");
 }
 
 bool store_probe(struct store *store, struct deadline until, struct err *err)
