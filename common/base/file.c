@@ -11,10 +11,10 @@
 
 #define READ_STEP ((size_t)65536)
 
-bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err)
+static bool open_with(int dir_fd, const char *path, int more, struct fd *out, struct err *err)
 {
     CLEANUP(fd_closep)
-    struct fd file = { openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) };
+    struct fd file = { openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | more) };
     if (file.raw < 0 && errno == ENOENT)
         return err_set(err, ERR_NOT_FOUND, "open \"%s\": no such file", path);
     if (file.raw < 0)
@@ -24,17 +24,34 @@ bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct
         return err_sys(err, errno, "stat \"%s\"", path);
     if (!S_ISREG(st.st_mode))
         return err_set(err, ERR_INVALID, "read \"%s\": not a regular file", path);
+    *out = fd_take(&file);
+    return true;
+}
+
+bool file_open(int dir_fd, const char *path, struct fd *out, struct err *err)
+{
+    return open_with(dir_fd, path, O_NOFOLLOW, out, err);
+}
+
+bool file_read_open(int fd, const char *path, size_t max, struct buf *out, struct err *err)
+{
     size_t start = out->len, got;
     do {
         size_t left = max - (out->len - start);
         size_t step = left < READ_STEP ? left + 1 : READ_STEP; /* one more shows an excess */
-        if (!fd_read_full(file.raw, buf_reserve(out, step), step, &got, err))
+        if (!fd_read_full(fd, buf_reserve(out, step), step, &got, err))
             return err_wrap(err, "read \"%s\"", path);
         out->len += got;
         if (out->len - start > max)
             return err_set(err, ERR_CORRUPT, "read \"%s\": more than %zu bytes", path, max);
     } while (got > 0);
     return true;
+}
+
+bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd file = FD_NONE;
+    return file_open(dir_fd, path, &file, err) && file_read_open(file.raw, path, max, out, err);
 }
 
 /* The directory part of `path` ("." when there is none) as its own descriptor. */

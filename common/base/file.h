@@ -7,11 +7,16 @@
 #include <sys/types.h>
 
 #include "common/base/buf.h"
+#include "common/base/fd.h"
 
 /** Appends the whole file to `out`. Errors: NOT_FOUND when absent, CORRUPT when larger than
  *  `max`, SYSTEM otherwise. Never follows a symlink in the last component, never blocks on a FIFO:
  *  what is not a regular file is INVALID. */
 MUST_USE bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err);
+/** The two halves of it, for who does something in between. Errors: as file_read. */
+MUST_USE bool file_open(int dir_fd, const char *path, struct fd *out, struct err *err);
+MUST_USE bool file_read_open(int fd, const char *path, size_t max, struct buf *out,
+                             struct err *err);
 
 enum file_mode_flags {
     FILE_REPLACE = 0,  /* an existing file is replaced */

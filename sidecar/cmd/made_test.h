@@ -115,8 +115,9 @@ static inline void made_damage_record(const struct made *m)
     struct err err;
     CLEANUP(str_freep) char *path = made_record(m);
     CLEANUP(buf_fini) struct buf bytes = { 0 };
-    cr_assert(file_read(AT_FDCWD, path, 20000, &bytes, &err), "%s", err.msg);
-    uint8_t *digit = &bytes.data[bytes.len - 3];
+    cr_assert(file_read(AT_FDCWD, path, 32768, &bytes, &err), "%s", err.msg);
+    size_t len = strnlen((const char *)bytes.data, bytes.len); /* zero bytes follow */
+    uint8_t *digit = &bytes.data[len - 3];
     *digit = *digit == '0' ? '1' : '0';
     cr_assert(file_publish(AT_FDCWD, path, buf_view(&bytes), 0600, FILE_REPLACE, &err));
 }

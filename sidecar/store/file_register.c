@@ -3,6 +3,7 @@
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
+#include "sidecar/store/file_spare.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,9 +15,11 @@
 
 #define RECORD_FILE    "record"
 #define HEADER_MAX     ((size_t)96)
-#define HEADER_FIELDS  5
+#define RECORD_SPACE   ((size_t)20480) /* the largest record and its header, in whole blocks */
 #define LOOK_LOCAL_MS  500
 #define LOOK_REMOTE_MS 100 /* inotify does not see what other clients write */
+
+_Static_assert(RECORD_SPACE >= STORE_RECORD_MAX + HEADER_MAX, "every record fits");
 
 struct header {
     uint64_t counter;
@@ -52,42 +55,46 @@ static bool header_parse(struct view bytes, struct header *out, struct err *err)
         return err_set(err, ERR_CORRUPT, "no header line");
     memcpy(line, bytes.data, len);
     line[len] = '\0';
-    *out = (struct header){ .header_len = len, .record_len = bytes.len - len };
-    if (sscanf(line, "agent-register 1 %" SCNu64 " %" SCNx64 " ", &out->counter, &out->random) != 2)
+    *out = (struct header){ .header_len = len };
+    if (sscanf(line, "agent-register 1 %" SCNu64 " %" SCNx64 " %zu", &out->counter, &out->random,
+               &out->record_len) != 3)
         return err_set(err, ERR_CORRUPT, "not a record of format 1");
     (void)header_print(out, again);
-    if (strcmp(line, again) != 0 || out->record_len == 0 || out->record_len > STORE_RECORD_MAX)
+    bytes = view_of(bytes.data + len, bytes.len - len);
+    if (strcmp(line, again) != 0 || out->record_len == 0 || out->record_len > STORE_RECORD_MAX ||
+        out->record_len > bytes.len)
         return err_set(err, ERR_CORRUPT, "header does not fit the %zu bytes that follow",
-                       out->record_len);
+                       bytes.len);
+    for (size_t i = out->record_len; i < bytes.len; i++)
+        if (bytes.data[i] != 0)
+            return err_set(err, ERR_CORRUPT, "more than the %zu bytes of the header follow",
+                           out->record_len);
     return true;
 }
 
 /* The whole file; NOT_FOUND when there is none. */
-static bool load(int agent_dir, struct buf *out, struct header *out_header, struct err *err)
+static bool load(int agent_dir, struct deadline until, struct buf *out, struct header *out_header,
+                 struct err *err)
 {
-    if (!file_read(agent_dir, RECORD_FILE, STORE_RECORD_MAX + HEADER_MAX, out, err))
-        return err->kind == ERR_SYSTEM
-                   ? file_failed(err, err->os_errno, ERR_UNAVAILABLE, "read record")
-                   : false;
-    return header_parse(buf_view(out), out_header, err);
+    return file_spare_read(agent_dir, RECORD_FILE, RECORD_SPACE, until, out, err) &&
+           header_parse(buf_view(out), out_header, err);
 }
 
 /* A missing directory means that the agent has no record, in a store that answered. */
-static bool load_by_name(struct file_store *store, const char *name, struct buf *out,
-                         struct header *out_header, struct err *err)
+static bool load_by_name(struct file_store *store, const char *name, struct deadline until,
+                         struct buf *out, struct header *out_header, struct err *err)
 {
     CLEANUP(fd_closep) struct fd dir = FD_NONE;
     return file_agent_open(store, name, FILE_EXISTING, &dir, err) &&
-           load(dir.raw, out, out_header, err);
+           load(dir.raw, until, out, out_header, err);
 }
 
 bool file_record_read(struct store *store, const char *name, struct deadline until, struct buf *out,
                       struct store_version *out_version, struct err *err)
 {
-    (void)until;
     CLEANUP(buf_fini) struct buf file = { 0 };
     struct header header;
-    if (!load_by_name(file_of(store), name, &file, &header, err))
+    if (!load_by_name(file_of(store), name, until, &file, &header, err))
         return false;
     buf_put(out, view_of(file.data + header.header_len, header.record_len));
     version_print(&header, out_version);
@@ -107,15 +114,15 @@ static void remove_leftovers(int agent_dir)
     (void)closedir(dir);
 }
 
-static bool compare(int agent_dir, const struct store_version *expected, uint64_t *out_counter,
-                    struct err *err)
+static bool compare(int agent_dir, const struct store_version *expected, struct deadline until,
+                    uint64_t *out_counter, struct err *err)
 {
     CLEANUP(buf_fini) struct buf file = { 0 };
     struct header header;
     struct store_version now;
     struct err mine;
     *out_counter = 0;
-    if (!load(agent_dir, &file, &header, &mine)) {
+    if (!load(agent_dir, until, &file, &header, &mine)) {
         if (mine.kind == ERR_NOT_FOUND)
             return expected == NULL || err_set(err, ERR_CONFLICT, "there is none any more");
         *err = mine;
@@ -130,7 +137,8 @@ static bool compare(int agent_dir, const struct store_version *expected, uint64_
     return true;
 }
 
-static bool publish(int agent_dir, struct header *header, struct view record, struct err *err)
+static bool publish(int agent_dir, bool is_new, struct header *header, struct view record,
+                    struct deadline until, struct err *err)
 {
     char line[HEADER_MAX];
     CLEANUP(buf_fini) struct buf file = { 0 };
@@ -138,8 +146,9 @@ static bool publish(int agent_dir, struct header *header, struct view record, st
     buf_put(&file, view_of(line, header_print(header, line)));
     buf_put(&file, record);
     /* A failure after the rename leaves the outcome open, and nothing tells it from one before. */
-    return file_publish(agent_dir, RECORD_FILE, buf_view(&file), 0600, FILE_REPLACE, err) ||
-           file_failed(err, err->os_errno, ERR_UNAVAILABLE, "publish record");
+    return file_spare_publish(agent_dir, RECORD_FILE, is_new, buf_view(&file), RECORD_SPACE, until,
+                              err) ||
+           err_wrap(err, "publish record");
 }
 
 bool file_record_write(struct store *store, const char *name, const struct store_version *expected,
@@ -158,12 +167,12 @@ bool file_record_write(struct store *store, const char *name, const struct store
         return false;
     remove_leftovers(dir.raw);
     struct header header = { 0 };
-    if (!compare(dir.raw, expected, &header.counter, err))
+    if (!compare(dir.raw, expected, until, &header.counter, err))
         return false;
     header.counter++;
     if (getrandom(&header.random, sizeof(header.random), 0) != (ssize_t)sizeof(header.random))
         return err_sys(err, errno, "random bytes");
-    if (!publish(dir.raw, &header, record, err))
+    if (!publish(dir.raw, expected == NULL, &header, record, until, err))
         return false;
     version_print(&header, out_version);
     return true;
