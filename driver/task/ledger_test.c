@@ -12,6 +12,7 @@
 
 #include "common/base/file.h"
 #include "common/base/own.h"
+#include "common/base/refuse_test.h"
 
 #define DAY_NS ((int64_t)24 * 3600 * 1000 * NS_PER_MS)
 
@@ -351,6 +352,19 @@ Test(ledger, a_sweep_touches_neither_the_living_nor_the_foreign)
     cr_assert(is_there(foreign));
     free(foreign);
     fd_closep(&lock);
+}
+
+static int sweep_in_child(void *arg)
+{
+    unsigned stuck = 0;
+    (void)arg;
+    return ledger_sweep(state_dir, run_dir, BOOT, &stuck, &err) ? 0 : (int)err.kind;
+}
+
+Test(ledger, a_directory_that_does_not_list_is_not_swept_in_silence)
+{
+    publish();
+    cr_assert_eq(refused(SYS_getdents64, EIO, sweep_in_child, NULL), ERR_SYSTEM);
 }
 
 /* Whoever may write there may put a socket or a record of his own in our place. */

@@ -109,7 +109,7 @@ static void remove_leftovers(int agent_dir)
     if (dir == NULL)
         return;
     for (struct dirent *at; (at = readdir(dir)) != NULL;)
-        if (strncmp(at->d_name, ".tmp-", 5) == 0)
+        if (strncmp(at->d_name, FILE_TEMP, strlen(FILE_TEMP)) == 0)
             (void)unlinkat(agent_dir, at->d_name, 0);
     (void)closedir(dir);
 }

@@ -156,7 +156,17 @@ static bool marker_read(int root, struct marker *out, struct err *err)
     return false;
 }
 
-/* A directory that holds nothing but what a mkfs or a killed creator leaves. */
+/* What a mkfs or a killed creator leaves, and the marker of who makes it at this instant. */
+static bool is_nothing(const char *name)
+{
+    static const char *const nothing[] = { ".", "..", "lost+found", FILE_MARKER };
+    for (size_t i = 0; i < COUNT(nothing); i++)
+        if (strcmp(name, nothing[i]) == 0)
+            return true;
+    return strncmp(name, FILE_TEMP, strlen(FILE_TEMP)) == 0;
+}
+
+/* A directory that does not list is not empty. */
 static bool is_empty(int root, bool *out, struct err *err)
 {
     int copy = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -164,12 +174,12 @@ static bool is_empty(int root, bool *out, struct err *err)
     if (dir == NULL)
         return file_failed(err, errno, ERR_UNAVAILABLE, "list directory");
     *out = true;
-    for (struct dirent *at; (at = readdir(dir)) != NULL;)
-        if (at->d_name[0] != '.' && strcmp(at->d_name, "lost+found") != 0 &&
-            strcmp(at->d_name, FILE_MARKER) != 0) /* made by another at this instant */
-            *out = false;
+    errno = 0;
+    for (struct dirent *at; (at = readdir(dir)) != NULL; errno = 0)
+        *out = *out && is_nothing(at->d_name);
+    int failed = errno;
     (void)closedir(dir);
-    return true;
+    return failed == 0 || file_failed(err, failed, ERR_UNAVAILABLE, "list directory");
 }
 
 static bool marker_make(int root, struct err *err)

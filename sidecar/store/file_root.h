@@ -9,7 +9,8 @@
 #include "sidecar/store/known.h"
 
 #define FILE_MARKER "agent-store"
-#define FILE_LOCK   "lock" /* in an agent's directory */
+#define FILE_LOCK   "lock"  /* in an agent's directory */
+#define FILE_TEMP   ".tmp-" /* how names begin that file_publish makes on the way */
 
 struct file_store {
     struct store base;

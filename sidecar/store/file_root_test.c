@@ -1,5 +1,6 @@
 #include "sidecar/store/file_root.h"
 
+#include "common/base/refuse_test.h"
 #include "sidecar/store/disk_test.h"
 
 #include <criterion/criterion.h>
@@ -63,6 +64,39 @@ Test(file_root, create_makes_absent_and_empty_roots_only)
     cr_assert_eq(mkdir(d.root, 0700), 0);
     disk_write(&d, "something", "");
     probe_fails(&d, "?create=true", ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, FILE_MARKER));
+}
+
+/* "Empty" by names that begin with a dot, or a directory that lists with an error half-way: neither
+ * is the proof that a new store needs. */
+Test(file_root, hidden_files_are_content_and_leftovers_of_a_creator_are_not)
+{
+    DISK(d);
+    struct err err = { 0 };
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    disk_write(&d, ".tmp-0123456789abcdef", "");
+    disk_write(&d, ".snapshot", "");
+    probe_fails(&d, "?create=true", ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, FILE_MARKER));
+    CLEANUP(str_freep) char *path = str_format("%s/.snapshot", d.root);
+    cr_assert_eq(unlink(path), 0);
+    CLEANUP(store_closep) struct store *store = disk_open(&d, "?create=true");
+    cr_assert(store_probe(store, soon(), &err), "%s", err.msg);
+}
+
+static int probe_in_child(void *arg)
+{
+    struct err err = { 0 };
+    struct store *store = disk_open(arg, "?create=true");
+    return store_probe(store, soon(), &err) ? 0 : (int)err.kind;
+}
+
+Test(file_root, directory_that_does_not_list_is_not_empty)
+{
+    DISK(d);
+    cr_assert_eq(mkdir(d.root, 0700), 0);
+    disk_write(&d, "something", "");
+    cr_assert_eq(refused(SYS_getdents64, EIO, probe_in_child, &d), ERR_UNAVAILABLE);
     cr_assert_not(disk_has(&d, FILE_MARKER));
 }
 

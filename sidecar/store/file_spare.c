@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define FILE_NEXT      ".tmp-spare" /* removed by the next writer when its maker was killed */
-#define READER_WAIT_MS 200          /* a reader holds the lock for one read of the page cache */
+#define FILE_NEXT      FILE_TEMP "spare" /* removed by the next writer when its maker was killed */
+#define READER_WAIT_MS 200 /* a reader holds the lock for one read of the page cache */
 #define READ_NAP_NS    200000L
 
 static bool make(int dir, const char *name, struct fd *out, struct err *err)
