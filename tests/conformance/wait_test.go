@@ -380,7 +380,7 @@ func TestC52ThousandCycles(t *testing.T) {
 		// The driver has a pidfd of the last shim until it has reaped it.
 		Eventually(t, 10*time.Second, "the end of the last shim", func() bool { return len(Children(n.P.Pid)) == 0 })
 		fmt.Sscan(StatusField(n.P.Pid, "Threads"), &threads)
-		return len(Fds(n.P.Pid)), threads, strings.Count(textOf("/proc/self/mounts"), "\n"), rssKB(n.P.Pid)
+		return len(Fds(n.P.Pid)), threads, strings.Count(textOf("/proc/self/mounts"), " "+n.Dir), rssKB(n.P.Pid)
 	}
 	fds, threads, mounts, rss := measure()
 	cycles(900)
