@@ -242,18 +242,6 @@ static void sidecar_env(struct words *out)
         words_add(out, str_copy("LC_ALL=C"));
 }
 
-static bool signal_number(const char *name, int *out, struct err *err)
-{
-    for (int n = 1; n < NSIG; n++) {
-        const char *abbrev = sigabbrev_np(n);
-        if (abbrev != NULL && strcmp(name, abbrev) == 0)
-            return *out = n, true;
-        if (abbrev != NULL && strncmp(name, "SIG", 3) == 0 && strcmp(name + 3, abbrev) == 0)
-            return *out = n, true;
-    }
-    return err_set(err, ERR_INVALID, "stop.signal: \"%s\" is not a signal", name);
-}
-
 /* Out of the way of the numbers that the shim gives a meaning to; inherited. */
 static bool keep_fd(int fd, int32_t *out, struct err *err)
 {
@@ -333,10 +321,9 @@ bool launch_spec(const struct sidecar_config *config, char *const *command, int 
 {
     CLEANUP(launching_fini) struct launching l = { 0 };
     shim_spec_init(&l.spec);
-    if (!set_agent(&l, config, command, err) ||
-        !set_sidecar(&l, config, config_fd, log_level, err) ||
-        !signal_number(config->stop.signal, &l.spec.stop_signal, err))
+    if (!set_agent(&l, config, command, err) || !set_sidecar(&l, config, config_fd, log_level, err))
         return false;
+    l.spec.stop_signal = config_stop_signal(config);
     if (getrandom(l.spec.nonce, sizeof l.spec.nonce, 0) != (ssize_t)sizeof l.spec.nonce)
         return err_sys(err, errno, "draw a nonce");
     l.spec.flags = SHIM_STANDALONE;

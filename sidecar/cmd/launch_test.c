@@ -131,17 +131,3 @@ Test(launch, programs_are_found_along_path_or_where_they_are)
     cr_assert_not(launch_find_shim("/no/shim", &none, &err));
     cr_assert_eq(err.kind, ERR_NOT_FOUND);
 }
-
-Test(launch, signal_that_is_none_is_invalid)
-{
-    static struct shim_spec_store store;
-    struct shim_spec spec;
-    struct err err = { 0 };
-    CLEANUP(buf_fini) struct buf bytes = { 0 };
-    CLEANUP(config_freep) struct sidecar_config *config = config_of("");
-    (void)buf_reserve(&bytes, 65536);
-    free(config->stop.signal);
-    config->stop.signal = str_copy("SIGNONE");
-    cr_assert_not(spec_of(config, &store, &spec, &bytes, &err));
-    cr_assert_eq(err.kind, ERR_INVALID);
-}
