@@ -128,13 +128,6 @@ static int64_t number_after(const char *text, const char *key, int64_t none)
     return none;
 }
 
-bool cgroup_place(const struct cgroup *cg, pid_t pid, struct err *err)
-{
-    char text[16];
-    (void)snprintf(text, sizeof(text), "%d", (int)pid);
-    return write_file(cg, "cgroup.procs", text, err);
-}
-
 bool cgroup_freeze(const struct cgroup *cg, bool on, struct err *err)
 {
     return write_file(cg, "cgroup.freeze", on ? "1" : "0", err);
@@ -203,29 +196,6 @@ bool cgroup_kill_wait(const struct cgroup *cg, int64_t max_ms, struct err *err)
         (void)poll(&wait, 1, REKILL_MS);
     }
     freeze_if_possible(cg, false); /* the directory may be used again */
-    return true;
-}
-
-static int64_t single_number(const struct cgroup *cg, const char *name)
-{
-    char text[FILE_BYTES];
-    return read_file(cg->dir.raw, name, text) ? strtoll(text, NULL, 10) : -1;
-}
-
-bool cgroup_usage(const struct cgroup *cg, struct cgroup_usage *out, struct err *err)
-{
-    char text[FILE_BYTES];
-    if (!read_file(cg->dir.raw, "cpu.stat", text)) {
-        if (errno == ENOENT || errno == ENODEV)
-            return err_set(err, ERR_NOT_FOUND, "read usage of cgroup \"%s\": it is gone", cg->path);
-        return fail(err, errno, "read usage of cgroup", cg->path);
-    }
-    out->cpu_us = (uint64_t)number_after(text, "usage_usec", 0);
-    out->user_us = (uint64_t)number_after(text, "user_usec", 0);
-    out->system_us = (uint64_t)number_after(text, "system_usec", 0);
-    out->memory_bytes = single_number(cg, "memory.current");
-    out->swap_bytes = single_number(cg, "memory.swap.current");
-    out->pids = single_number(cg, "pids.current");
     return true;
 }
 

@@ -31,10 +31,6 @@ static inline bool cgroup_is_open(const struct cgroup *cg) { return fd_is_open(c
 /** Closes; the directory stays. */
 void cgroup_fini(struct cgroup *cg);
 
-/** Moves `pid` (0: ourselves) into it; use proc_spawn's cgroup_fd where possible, which has no
- *  window. Errors: DENIED, SYSTEM. */
-MUST_USE bool cgroup_place(const struct cgroup *cg, pid_t pid, struct err *err);
-
 /** Begins to freeze or thaw everything below. Errors: DENIED, SYSTEM. */
 MUST_USE bool cgroup_freeze(const struct cgroup *cg, bool on, struct err *err);
 
@@ -53,14 +49,6 @@ MUST_USE bool cgroup_kill_wait(const struct cgroup *cg, int64_t max_ms, struct e
 /** SIGKILL for every process below, frozen ones too; once. cgroup.kill, or on kernels before 5.14
  *  one by one. Errors: DENIED, SYSTEM. */
 MUST_USE bool cgroup_kill(const struct cgroup *cg, struct err *err);
-
-struct cgroup_usage {
-    uint64_t cpu_us, user_us, system_us; /* always there */
-    int64_t memory_bytes, swap_bytes;    /* -1: no controller */
-    int64_t pids;                        /* -1: no controller */
-};
-/** What it used and uses. Errors: NOT_FOUND it was removed; SYSTEM. */
-MUST_USE bool cgroup_usage(const struct cgroup *cg, struct cgroup_usage *out, struct err *err);
 
 /** Processes killed for memory so far; 0 without a memory controller. */
 uint64_t cgroup_oom_kills(const struct cgroup *cg);

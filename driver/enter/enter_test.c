@@ -271,7 +271,7 @@ Test(enter, a_cgroup_that_is_gone_is_not_made_again)
     memcpy(dir, house.cgroup.path, sizeof(dir));
     (void)snprintf(other, sizeof(other), "%s-2", dir);
     struct cgroup second = CGROUP_NONE;
-    cr_assert(cgroup_open(other, true, &second, &err) && cgroup_place(&second, house.pid, &err));
+    cr_assert(cgroup_open(other, true, &second, &err) && place(&second, house.pid));
     cgroup_fini(&second);
     cr_assert(cgroup_remove(dir, &err), "%s", err.msg);
     guest_run(&guest, &house, &(struct guest_spec){ .script = "echo in" });

@@ -20,6 +20,7 @@
 
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
+#include "common/cgroup/place_test.h"
 #include "common/proc/identity.h"
 
 #define HOUSE_NAME "the-agents-house"
@@ -77,7 +78,7 @@ static inline void house_init(struct house *house, uint64_t namespaces, bool has
     (void)close(ready[0]);
     cr_assert(proc_identify(house->pid, &house->who, &err), "%s", err.msg);
     if (has_cgroup)
-        cr_assert(cgroup_place(&house->cgroup, house->pid, &err), "%s", err.msg);
+        cr_assert(place(&house->cgroup, house->pid));
 }
 
 /* What a shim does, and in its order: the tree is killed only after the agent's end. */

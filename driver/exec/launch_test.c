@@ -69,7 +69,7 @@ Test(launch, what_dead_helpers_left_is_swept)
     if (stray == 0)
         for (;;)
             (void)pause();
-    cr_assert(cgroup_place(&exec, stray, &err), "%s", err.msg);
+    cr_assert(place(&exec, stray));
     cgroup_fini(&exec);
     cr_expect_eq(exec_sweep(house.cgroup.path), 0);
     int status = 0;

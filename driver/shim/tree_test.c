@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/cgroup/place_test.h"
 #include "common/shimwire/msg.h"
 
 static const struct shim_spared nobody;
@@ -105,7 +106,7 @@ Test(tree, a_cgroup_is_made_frozen_killed_and_removed)
         cr_skip_test("%s", err.msg);
     cr_expect_eq(shim_tree_containment(&tree), SHIM_CONTAINED_PDEATH | SHIM_CONTAINED_CGROUP);
     pid_t pid = sleeper();
-    cr_assert(cgroup_place(&tree.cgroup, pid, &err), "%s", err.msg);
+    cr_assert(place(&tree.cgroup, pid));
     shim_tree_freeze(&tree, true);
     for (int i = 0; i < 100 && !shim_tree_is_frozen(&tree); i++) {
         struct pollfd wait = { .fd = tree.cgroup.events.raw, .events = POLLPRI };
