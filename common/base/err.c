@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ERR_ROW(kind, exit_code, action) [ERR_##kind] = { #kind, exit_code, action },
+#define ERR_ROW(kind, exit_code, action) [ERR_##kind] = { #kind, exit_code },
 static const struct {
     const char *name;
     int exit_code;
-    const char *action;
-} rows[] = { [ERR_NONE] = { "NONE", 0, "nothing" }, ERR_KINDS(ERR_ROW) };
+} rows[] = { [ERR_NONE] = { "NONE", 0 }, ERR_KINDS(ERR_ROW) };
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == ERR_KIND_COUNT, "a row for each kind");
 
 static const char ellipsis[] = "...";
@@ -77,4 +76,3 @@ bool err_wrap(struct err *err, const char *fmt, ...)
 
 const char *err_kind_name(enum err_kind kind) { return rows[kind].name; }
 int err_exit_code(enum err_kind kind) { return rows[kind].exit_code; }
-const char *err_kind_action(enum err_kind kind) { return rows[kind].action; }

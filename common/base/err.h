@@ -42,6 +42,3 @@ const char *err_kind_name(enum err_kind kind);
 
 /** The process exit code of a kind; 0 for ERR_NONE. Table in docs/failures.md. */
 int err_exit_code(enum err_kind kind);
-
-/** What the caller should do, as one static line. */
-const char *err_kind_action(enum err_kind kind);

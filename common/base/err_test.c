@@ -59,12 +59,11 @@ Test(err, quoted_bytes_that_are_no_text_become_question_marks)
     cr_expect_str_eq(err.msg, "open \"?\": Permission denied");
 }
 
-Test(err, every_kind_has_a_name_an_exit_code_and_an_action)
+Test(err, every_kind_has_a_name_and_an_exit_code)
 {
     for (int kind = ERR_NONE + 1; kind < ERR_KIND_COUNT; kind++) {
         cr_assert_gt(strlen(err_kind_name((enum err_kind)kind)), 0);
         cr_assert_gt(err_exit_code((enum err_kind)kind), 0);
-        cr_assert_gt(strlen(err_kind_action((enum err_kind)kind)), 0);
     }
     cr_assert_eq(err_exit_code(ERR_NONE), 0);
 }

@@ -68,23 +68,13 @@ bool int_parse(struct view text, int64_t min, int64_t max, int64_t *out, struct 
 
 struct unit {
     const char *name;
-    int64_t scale; /* in thousandths of the result's unit */
+    int64_t scale; /* in thousandths of a millisecond */
 };
 
 static const struct unit time_units[] = {
-    /* thousandths of a millisecond */
     { "ms", 1000 },      { "us", 1 },          { "s", 1000000 }, { "m", 60000000 },
     { "h", 3600000000 }, { "d", 86400000000 }, { NULL, 0 },
 };
-static const struct unit size_units[] = {
-    /* thousandths of a byte */
-    { "KiB", 1000LL << 10 }, { "MiB", 1000LL << 20 },
-    { "GiB", 1000LL << 30 }, { "TiB", 1000LL << 40 },
-    { "KB", 1000000LL },     { "MB", 1000000000LL },
-    { "GB", 1000000000000 }, { "TB", 1000000000000000 },
-    { "B", 1000 },           { NULL, 0 },
-};
-
 /* Takes "12.5" from the front as thousandths; digits after the third must be zero. */
 static bool take_thousandths(struct view *rest, int64_t *out)
 {
@@ -117,9 +107,9 @@ static bool take_thousandths(struct view *rest, int64_t *out)
     return digits > 0;
 }
 
-static const struct unit *take_unit(struct view *rest, const struct unit *units)
+static const struct unit *take_unit(struct view *rest)
 {
-    for (const struct unit *u = units; u->name != NULL; u++) {
+    for (const struct unit *u = time_units; u->name != NULL; u++) {
         size_t len = strlen(u->name);
         if (rest->len < len || memcmp(rest->data, u->name, len) != 0)
             continue;
@@ -129,7 +119,7 @@ static const struct unit *take_unit(struct view *rest, const struct unit *units)
     return NULL;
 }
 
-static bool quantity(struct view text, const struct unit *units, int64_t *out)
+static bool quantity(struct view text, int64_t *out)
 {
     int64_t sum = 0;
     struct view rest = text;
@@ -137,7 +127,7 @@ static bool quantity(struct view text, const struct unit *units, int64_t *out)
         int64_t thousandths;
         if (!take_thousandths(&rest, &thousandths))
             return false;
-        const struct unit *unit = take_unit(&rest, units);
+        const struct unit *unit = take_unit(&rest);
         __int128 add = unit == NULL ? 0 : (__int128)thousandths * unit->scale / 1000000;
         if (unit == NULL || add > INT64_MAX || __builtin_add_overflow(sum, (int64_t)add, &sum))
             return false;
@@ -152,22 +142,11 @@ bool duration_parse(struct view text, int64_t *out_ms, struct err *err)
         *out_ms = 0;
         return true;
     }
-    if (!quantity(text, time_units, out_ms))
+    if (!quantity(text, out_ms))
         return err_set(
             err, ERR_INVALID,
             "\"%.*s\" is not a duration with a unit, such as \"250ms\", \"15s\" or \"7d\"",
             shown(text), (const char *)text.data);
-    return true;
-}
-
-bool size_parse(struct view text, int64_t *out_bytes, struct err *err)
-{
-    struct err ignored = { 0 };
-    if (int_parse(text, 0, INT64_MAX, out_bytes, &ignored))
-        return true;
-    if (!quantity(text, size_units, out_bytes))
-        return err_set(err, ERR_INVALID, "\"%.*s\" is not a size such as \"64KiB\" or \"1GiB\"",
-                       shown(text), (const char *)text.data);
     return true;
 }
 

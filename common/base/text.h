@@ -18,9 +18,6 @@ MUST_USE bool int_parse(struct view text, int64_t min, int64_t max, int64_t *out
  *  and is refused. Errors: INVALID. Nomad's duration format plus d for days. */
 MUST_USE bool duration_parse(struct view text, int64_t *out_ms, struct err *err);
 
-/** "64KiB", "10MB", "1GiB" or plain bytes to bytes. Errors: INVALID. */
-MUST_USE bool size_parse(struct view text, int64_t *out_bytes, struct err *err);
-
 /** True when every byte belongs to a shortest-form UTF-8 sequence and none is NUL. */
 bool utf8_is_valid(struct view text);
 

@@ -48,17 +48,6 @@ Test(text, durations_need_a_unit)
     cr_assert_eq(err.kind, ERR_INVALID);
 }
 
-Test(text, sizes_know_both_families)
-{
-    struct err err = { 0 };
-    int64_t bytes;
-    cr_assert(size_parse(view_str("64KiB"), &bytes, &err) && bytes == 65536);
-    cr_assert(size_parse(view_str("10MB"), &bytes, &err) && bytes == 10000000);
-    cr_assert(size_parse(view_str("123"), &bytes, &err) && bytes == 123);
-    cr_assert_not(size_parse(view_str("1kb"), &bytes, &err));
-    cr_assert_not(size_parse(view_str("-5"), &bytes, &err));
-}
-
 Test(text, utf8_is_checked_to_the_letter)
 {
     cr_assert(utf8_is_valid(view_str("h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80")));

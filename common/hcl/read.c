@@ -65,14 +65,6 @@ bool hcl_read_text(const struct hcl *tree, const struct hcl_node *value, const c
     return true;
 }
 
-bool hcl_read_bool(const struct hcl *tree, const struct hcl_node *value, bool *out, struct err *err)
-{
-    if (value->kind != HCL_BOOL)
-        return type_fail(tree, value, "true or false", err);
-    *out = value->is_true;
-    return true;
-}
-
 bool hcl_read_int(const struct hcl *tree, const struct hcl_node *value, int64_t min, int64_t max,
                   int64_t *out, struct err *err)
 {

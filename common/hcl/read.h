@@ -17,8 +17,6 @@ const struct hcl_node *hcl_block_next(const struct hcl_node *block);
 /** Each fails unless the value has that type; text is lent by the tree. */
 MUST_USE bool hcl_read_text(const struct hcl *tree, const struct hcl_node *value, const char **out,
                             struct err *err);
-MUST_USE bool hcl_read_bool(const struct hcl *tree, const struct hcl_node *value, bool *out,
-                            struct err *err);
 /** An integer in [min, max], as a number or as a string of digits. */
 MUST_USE bool hcl_read_int(const struct hcl *tree, const struct hcl_node *value, int64_t min,
                            int64_t max, int64_t *out, struct err *err);

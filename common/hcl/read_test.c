@@ -94,13 +94,12 @@ static const struct hcl_node *value_of(const struct hcl *tree)
 Test(read, values_of_the_right_type_are_read)
 {
     CLEANUP(hcl_freep)
-    struct hcl *tree = parsed("v = \"1h30m\"\ni = -5\ns = \"7\"\nb = true\n"
+    struct hcl *tree = parsed("v = \"1h30m\"\ni = -5\ns = \"7\"\n"
                               "l = [\"x\"]\nz = \"0s\"\n");
     const struct hcl_node *root = hcl_root(tree);
     struct err err = { 0 };
     const char *text;
     int64_t number;
-    bool flag;
     cr_assert(hcl_read_text(tree, value_of(tree), &text, &err));
     cr_assert_str_eq(text, "1h30m");
     cr_assert(hcl_read_ms(tree, value_of(tree), 0, INT64_MAX, &number, &err));
@@ -111,8 +110,6 @@ Test(read, values_of_the_right_type_are_read)
     cr_assert_eq(number, -5);
     cr_assert(hcl_read_int(tree, hcl_attr(root, "s"), 0, 7, &number, &err));
     cr_assert_eq(number, 7);
-    cr_assert(hcl_read_bool(tree, hcl_attr(root, "b"), &flag, &err));
-    cr_assert(flag);
     cr_assert(hcl_check_texts(tree, hcl_attr(root, "l"), &err));
 }
 
@@ -121,7 +118,6 @@ static bool read_as(char type, const struct hcl *tree, struct err *err)
     const struct hcl_node *value = value_of(tree);
     const char *text;
     int64_t number;
-    bool flag;
     switch (type) {
     case 't':
         return hcl_read_text(tree, value, &text, err);
@@ -129,8 +125,6 @@ static bool read_as(char type, const struct hcl *tree, struct err *err)
         return hcl_read_int(tree, value, 1, 9, &number, err);
     case 'm':
         return hcl_read_ms(tree, value, 1000, 3600000, &number, err);
-    case 'b':
-        return hcl_read_bool(tree, value, &flag, err);
     case 'l':
         return hcl_check_texts(tree, value, err);
     }
@@ -153,7 +147,6 @@ Test(read, wrong_values_are_named_but_never_repeated)
           "t.hcl:1:5: \"v\" must be a quoted duration such as \"15s\", not a number" },
         { 'm', "v = \"15\"", "t.hcl:1:5: \"v\" must be a duration with its unit: ms, s, m, h, d" },
         { 'm', "v = \"1ms\"", "t.hcl:1:5: \"v\" must be from 1s to 1h" },
-        { 'b', "v = \"true\"", "t.hcl:1:5: \"v\" must be true or false, not a string" },
         { 'l', "v = \"x\"", "t.hcl:1:5: \"v\" must be a list of strings, not a string" },
         { 'l', "v = [\"x\", 1]", "t.hcl:1:11: \"v\" must hold quoted strings, not a number" },
         { 'l', "v = [\"${x}\"]",

@@ -118,7 +118,6 @@ static bool find_kind(const struct json *doc, const char *path, bool (*is_right)
 
 static bool is_text(const json_t *node) { return json_is_string(node); }
 static bool is_int(const json_t *node) { return json_is_integer(node); }
-static bool is_bool(const json_t *node) { return json_is_boolean(node); }
 
 bool json_borrow_text(const struct json *doc, const char *path, const char **out, struct err *err)
 {
@@ -136,37 +135,4 @@ bool json_int_at(const struct json *doc, const char *path, int64_t *out, struct 
         return false;
     *out = json_integer_value(node);
     return true;
-}
-
-bool json_bool_at(const struct json *doc, const char *path, bool *out, struct err *err)
-{
-    const json_t *node;
-    if (!find_kind(doc, path, is_bool, &node, err))
-        return false;
-    *out = json_is_true(node);
-    return true;
-}
-
-size_t json_count(const struct json *doc, const char *path)
-{
-    const json_t *node = find(doc, path);
-    return json_is_array(node) ? json_array_size(node) : json_object_size(node);
-}
-
-bool json_has(const struct json *doc, const char *path) { return find(doc, path) != NULL; }
-
-const char *json_borrow_key(const struct json *doc, const char *path, size_t index)
-{
-    /* The parser's iterator is not const; nothing is changed by it. */
-    json_t *node = (json_t *)(uintptr_t)find(doc, path);
-    const char *key;
-    json_t *member;
-    if (!json_is_object(node))
-        return NULL;
-    json_object_foreach(node, key, member)
-    {
-        if (index-- == 0)
-            return key;
-    }
-    return NULL;
 }

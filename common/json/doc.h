@@ -20,22 +20,11 @@ static inline void json_freep(struct json **doc)
     *doc = NULL;
 }
 
-/** The text, integer or boolean at a path such as "tasks[0].name". Text is lent until json_free.
+/** The text or integer at a path such as "tasks[0].name". Text is lent until json_free.
  *  Errors: NOT_FOUND when the path leads nowhere, INVALID when something else is there. */
 MUST_USE bool json_borrow_text(const struct json *doc, const char *path, const char **out,
                                struct err *err);
 MUST_USE bool json_int_at(const struct json *doc, const char *path, int64_t *out, struct err *err);
-MUST_USE bool json_bool_at(const struct json *doc, const char *path, bool *out, struct err *err);
-
-/** Items of the list or members of the object at `path`; 0 when there is none. */
-size_t json_count(const struct json *doc, const char *path);
-
-/** True when something (null included) is at `path`. */
-bool json_has(const struct json *doc, const char *path);
-
-/** The key of member `index` of the object at `path`, in the document's order; NULL past the end.
- */
-const char *json_borrow_key(const struct json *doc, const char *path, size_t index);
 
 /** The parsed root, for the table reader of this room; lent until json_free. */
 const struct json_t *json_borrow_root(const struct json *doc);

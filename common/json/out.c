@@ -100,11 +100,3 @@ void json_out_hex(struct json_out *o, const char *key, struct view bytes)
     hex_encode(bytes, hex);
     json_out_text(o, key, hex);
 }
-
-void json_out_micro(struct json_out *o, const char *key, int64_t value_micro)
-{
-    before(o, key);
-    uint64_t size = value_micro < 0 ? 0 - (uint64_t)value_micro : (uint64_t)value_micro;
-    buf_put_fmt(o->buf, "%s%" PRIu64 ".%06" PRIu64, value_micro < 0 ? "-" : "", size / 1000000,
-                size % 1000000);
-}

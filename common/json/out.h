@@ -34,6 +34,3 @@ void json_out_int(struct json_out *o, const char *key, int64_t value);
 void json_out_bool(struct json_out *o, const char *key, bool value);
 void json_out_null(struct json_out *o, const char *key);
 void json_out_hex(struct json_out *o, const char *key, struct view bytes);
-
-/** `value_micro` / 1000000 with six places, for durations and rates shown to people. */
-void json_out_micro(struct json_out *o, const char *key, int64_t value_micro);

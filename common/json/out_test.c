@@ -25,13 +25,11 @@ Test(out, document_is_compact_and_in_order)
     json_out_null(&o, NULL);
     json_out_close(&o);
     json_out_close(&o);
-    json_out_micro(&o, "micro", -1500000);
     json_out_close(&o);
     json_out_finish(&o);
     cr_assert_str_eq(buf_borrow_str(&buf),
                      "{\"text\":\"a\",\"absent\":null,\"int\":-9223372036854775808,\"yes\":true,"
-                     "\"hex\":\"01fe\",\"none\":\"\",\"list\":[1,{},[null]],"
-                     "\"micro\":-1.500000}");
+                     "\"hex\":\"01fe\",\"none\":\"\",\"list\":[1,{},[null]]}");
 }
 
 Test(out, text_is_escaped_and_cleaned)
@@ -65,24 +63,6 @@ Test(out, what_is_in_the_buffer_stays)
     struct json_out o = json_out_to(&buf);
     json_out_int(&o, NULL, 1);
     cr_assert_str_eq(buf_borrow_str(&buf), "x=1");
-}
-
-Test(out, micro_keeps_six_places)
-{
-    static const struct {
-        int64_t micro;
-        const char *text;
-    } rows[] = { { 0, "0.000000" },
-                 { 1, "0.000001" },
-                 { -1, "-0.000001" },
-                 { 1234567, "1.234567" },
-                 { INT64_MIN, "-9223372036854.775808" } };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        CLEANUP(buf_fini) struct buf buf = { 0 };
-        struct json_out o = json_out_to(&buf);
-        json_out_micro(&o, NULL, rows[i].micro);
-        cr_assert_str_eq(buf_borrow_str(&buf), rows[i].text);
-    }
 }
 
 Test(out, unclosed_level_is_a_bug, .signal = SIGABRT)

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -16,7 +15,6 @@
 
 static const char *module_name = "agent";
 static _Atomic enum log_level lowest_level = LOG_INFO;
-static _Atomic uint64_t dropped;
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"
@@ -45,8 +43,6 @@ bool log_level_parse(const char *name, enum log_level *out, struct err *err)
     }
     return err_set(err, ERR_INVALID, "log level \"%s\": use debug, info, warn or error", name);
 }
-
-uint64_t log_dropped(void) { return atomic_load(&dropped); }
 
 /* All of `bytes` or nothing, with room kept for the end of the line. */
 static bool put(struct line *line, const char *bytes, size_t len)
@@ -120,9 +116,8 @@ static void deliver(const struct line *line)
 {
     struct pollfd ready = { STDERR_FILENO, POLLOUT, 0 };
     if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
-        write(STDERR_FILENO, line->text, line->len) == (ssize_t)line->len)
-        return;
-    atomic_fetch_add(&dropped, 1);
+        write(STDERR_FILENO, line->text, line->len) < 0)
+        return; /* closed: there is nobody to tell */
 }
 
 void log_emit(enum log_level level, const char *text, const struct log_field *fields)

@@ -61,8 +61,5 @@ MUST_USE bool log_level_parse(const char *name, enum log_level *out, struct err 
 /** Writes one line. Any thread. Text that is not UTF-8 is cleaned, long text is cut. */
 void log_emit(enum log_level level, const char *text, const struct log_field *fields);
 
-/** Lines dropped because stderr was full or closed. */
-uint64_t log_dropped(void);
-
 /** True for 1, 2, 4, 8, ...: repeated failures are logged at powers of two. */
 static inline bool log_is_due(uint64_t count) { return count && (count & (count - 1)) == 0; }

@@ -6,7 +6,6 @@
 #include <sodium.h>
 
 #include <assert.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -59,15 +58,6 @@ struct secret *secret_take_bytes(void *bytes, size_t len)
     return seal_away(s);
 }
 
-struct secret *secret_take_buf(struct buf *bytes)
-{
-    struct secret *s = secret_take_bytes(bytes->data, bytes->len);
-    if (bytes->cap > 0)
-        sodium_memzero(bytes->data, bytes->cap);
-    buf_fini(bytes);
-    return s;
-}
-
 bool secret_make(size_t len, secret_fill_fn *fill, void *arg, struct secret **out, struct err *err)
 {
     if (len > SECRET_MAX)
@@ -98,18 +88,6 @@ static bool fill_from_file(unsigned char *bytes, size_t len, void *arg, struct e
     if (got != len || more != 0)
         return err_set(err, ERR_CORRUPT, "read \"%s\": its size changed meanwhile", from->path);
     return true;
-}
-
-bool secret_read_file(int dir_fd, const char *path, size_t max, struct secret **out,
-                      struct err *err)
-{
-    CLEANUP(fd_closep)
-    struct fd file = { openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) };
-    if (file.raw < 0 && errno == ENOENT)
-        return err_set(err, ERR_NOT_FOUND, "open \"%s\": no such file", path);
-    if (file.raw < 0)
-        return err_sys(err, errno, "open \"%s\"", path);
-    return secret_read_fd(file.raw, path, max, out, err);
 }
 
 bool secret_read_fd(int fd, const char *path, size_t max, struct secret **out, struct err *err)
@@ -158,37 +136,6 @@ bool secret_use(const struct secret *s, secret_use_fn *use, void *arg, struct er
 }
 
 size_t secret_len(const struct secret *s) { return s->len; }
-
-struct pair {
-    const struct secret *other;
-    const unsigned char *bytes;
-    bool is_equal;
-};
-
-static bool compare_inner(const unsigned char *bytes, size_t len, void *arg, struct err *err)
-{
-    (void)err;
-    struct pair *pair = arg;
-    pair->is_equal = sodium_memcmp(pair->bytes, bytes, len) == 0;
-    return true;
-}
-
-static bool compare_outer(const unsigned char *bytes, size_t len, void *arg, struct err *err)
-{
-    (void)len;
-    struct pair *pair = arg;
-    pair->bytes = bytes;
-    return secret_use(pair->other, compare_inner, pair, err);
-}
-
-bool secret_is_equal(const struct secret *a, const struct secret *b)
-{
-    if (a->len != b->len)
-        return false;
-    struct pair pair = { .other = b };
-    struct err none = { 0 };
-    return secret_use(a, compare_outer, &pair, &none) && pair.is_equal;
-}
 
 void secret_wipe(void *bytes, size_t len)
 {

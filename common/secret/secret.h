@@ -21,22 +21,14 @@ struct secret *secret_random(size_t len);
 /** Moves `len` bytes (at most SECRET_MAX, asserted) into a secret; the source is wiped. */
 struct secret *secret_take_bytes(void *bytes, size_t len);
 
-/** As secret_take_bytes; the buffer is wiped, freed and empty afterwards. Bytes that the buffer
- * left behind when it grew are not reached: reserve its size first. */
-struct secret *secret_take_buf(struct buf *bytes);
-
 /** A secret of `len` zeroed bytes that `fill` writes. Errors: those of `fill`, and INVALID when
  *  `len` is larger than SECRET_MAX. */
 MUST_USE bool secret_make(size_t len, secret_fill_fn *fill, void *arg, struct secret **out,
                           struct err *err);
 
-/** Reads a regular file straight into a secret; no symlink is followed in the last component.
- *  Errors: NOT_FOUND; INVALID not a regular file; CORRUPT larger than `max`; SYSTEM. */
-MUST_USE bool secret_read_file(int dir_fd, const char *path, size_t max, struct secret **out,
-                               struct err *err);
-
-/** The same from an open file (borrowed) whose owner and mode the caller has checked; `path` is for
- *  messages. Errors: as secret_read_file. */
+/** Reads a regular file straight into a secret, from an open descriptor (borrowed) whose owner and
+ *  mode the caller has checked; `path` is for messages. Errors: INVALID not a regular file; CORRUPT
+ *  larger than `max`; SYSTEM. */
 MUST_USE bool secret_read_fd(int fd, const char *path, size_t max, struct secret **out,
                              struct err *err);
 
@@ -47,9 +39,6 @@ MUST_USE bool secret_use(const struct secret *s, secret_use_fn *use, void *arg, 
 
 /** Number of bytes. */
 size_t secret_len(const struct secret *s);
-
-/** Constant-time for equal lengths. */
-bool secret_is_equal(const struct secret *a, const struct secret *b);
 
 /** Overwrites bytes in a way that the compiler keeps. */
 void secret_wipe(void *bytes, size_t len);
