@@ -14,10 +14,12 @@
 #include "driver/rpc/client.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -264,17 +266,58 @@ static void measure_handshakes(struct bench *bench)
     print_spread("handshake_floor_exec_and_print", floor_us, HANDSHAKES);
 }
 
+/* The number after `key` in a small file of /proc; -1 without one. */
+static int64_t number_in(pid_t pid, const char *name, const char *key)
+{
+    char path[64];
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    struct err err;
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    if (!file_read(AT_FDCWD, path, 1 << 16, &text, &err))
+        return -1;
+    const char *at = strstr(buf_borrow_str(&text), key);
+    return at == NULL ? -1 : strtoll(at + strlen(key), NULL, 10);
+}
+
+static bool is_named(pid_t pid, const char *name)
+{
+    char path[64];
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    struct err err;
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    return file_read(AT_FDCWD, path, 64, &text, &err) &&
+           strncmp(buf_borrow_str(&text), name, strlen(name)) == 0;
+}
+
+/* CPU time that the agent has used, from its birth in the shim on; it sleeps now. */
+static int64_t agent_cpu_us(void)
+{
+    DIR *proc = opendir("/proc");
+    pid_t newest = 0;
+    struct dirent *entry;
+    while (proc != NULL && (entry = readdir(proc)) != NULL) {
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > newest && is_named(pid, "sleep") &&
+            is_named((pid_t)number_in(pid, "status", "PPid:"), "agent-shim"))
+            newest = pid;
+    }
+    closedir(proc);
+    return newest == 0 ? -1 : number_in(newest, "schedstat", "") / 1000;
+}
+
 static void measure_starts(struct bench *bench)
 {
     const char *const echo[] = { "/bin/echo", NULL };
-    int64_t us[STARTS], bare_us[STARTS], floor_us[STARTS];
+    int64_t us[STARTS], bare_us[STARTS], floor_us[STARTS], cpu_us[STARTS], bare_cpu_us[STARTS];
     char line[64];
     for (size_t i = 0; i < STARTS; i++) {
         CLEANUP(str_freep) char *alloc = str_format("alloc-%zu", i);
         CLEANUP(str_freep) char *id = str_format("%s/task/x", alloc);
         us[i] = start_task_us(bench, id, alloc, false);
+        cpu_us[i] = agent_cpu_us();
         destroy_task(bench, id);
         bare_us[i] = start_task_us(bench, id, alloc, true);
+        bare_cpu_us[i] = agent_cpu_us();
         destroy_task(bench, id);
         struct proc proc = PROC_NONE;
         floor_us[i] = start_us(echo, &proc, line, sizeof(line));
@@ -282,6 +325,8 @@ static void measure_starts(struct bench *bench)
     }
     print_spread("start_task", us, STARTS);
     print_spread("start_task_unconfined", bare_us, STARTS);
+    print_spread("agent_cpu", cpu_us, STARTS);
+    print_spread("agent_cpu_unconfined", bare_cpu_us, STARTS);
     print_spread("start_task_floor_spawn_and_print", floor_us, STARTS);
 }
 
