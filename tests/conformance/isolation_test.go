@@ -400,3 +400,21 @@ func TestC26IsolationAttributes(t *testing.T) {
 		}
 	}
 }
+
+// A command that is executed in a task gets the same plan, not only the same namespaces.
+func TestC66ExecIsConfinedAsTheAgent(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	n := StartedNode(t)
+	fields := "grep -E 'NoNewPrivs|Seccomp:|Cap(Eff|Bnd)' /proc/self/status; "
+	tried := can("touch /usr/x", "touch $NOMAD_SECRETS_DIR/x", "unshare -m true", "ls "+n.Config["state_dir"].(string)+"/tasks", "touch local/x")
+	task := n.NewTask("task").sh(fields + tried + "echo ready; sleep 1000").Start()
+	task.Out.Await(t, "ready\n")
+	agent := strings.TrimSuffix(task.Out.String(), "ready\n")
+	if got := task.Shell(fields + tried); got != agent {
+		t.Errorf("the agent has %q, an exec %q", agent, got)
+	}
+	if !strings.HasSuffix(agent, "no\nno\nno\nno\nyes\n") {
+		t.Errorf("the agent could: %q", agent)
+	}
+}
