@@ -1,5 +1,6 @@
 #include "common/base/file.h"
 
+#include "common/base/dir.h"
 #include "common/base/fd.h"
 #include "common/base/own.h"
 
@@ -272,12 +273,6 @@ static bool leave(struct removal *r, struct err *err)
     CLEANUP(str_freep) char *name = STEAL(level->name);
     pop_level(r);
     return !is_full || enter(r, name, err);
-}
-
-static void dir_closep(DIR **dir)
-{
-    if (*dir != NULL)
-        (void)closedir(*dir);
 }
 
 /* One look through the directory, as far as the first one below that has content: that one is

@@ -1,5 +1,6 @@
 #include "driver/dev/guard.h"
 
+#include "common/base/dir.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
@@ -24,13 +25,6 @@
 #define SCANS_MAX    50 /* 20 ms apart: what dies may have started something just before */
 #define TREE_PREFIX  "agent-dev-"
 #define PROGRAM_NAME "agent-dev"
-
-static void dir_closep(DIR **dir)
-{
-    if (*dir)
-        (void)closedir(*dir);
-    *dir = NULL;
-}
 
 static bool pid_of(const char *name, pid_t *out)
 {

@@ -1,5 +1,6 @@
 #include "driver/plugin/handshake.h"
 
+#include "common/base/dir.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
@@ -48,15 +49,9 @@ static void remove_if_dead(int dir_fd, const char *dir, const char *name)
         (void)unlinkat(dir_fd, name, 0);
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir != NULL)
-        (void)closedir(*dir);
-}
-
 static void remove_dead(const char *dir)
 {
-    CLEANUP(closedirp) DIR *list = opendir(dir);
+    CLEANUP(dir_closep) DIR *list = opendir(dir);
     for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;)
         remove_if_dead(dirfd(list), dir, entry->d_name);
 }

@@ -95,12 +95,6 @@ static bool lock_beside(struct local *l, struct err *err)
     return true;
 }
 
-static void dir_closep(DIR **dir)
-{
-    if (*dir != NULL)
-        (void)closedir(*dir);
-}
-
 /* Whatever is in it is somebody's state: only "." and ".." are nothing. */
 static bool look(const struct local *l, bool *out_exists, bool *out_filled, struct err *err)
 {
