@@ -114,20 +114,6 @@ static bool read_file(int dir, const char *name, char out[FILE_BYTES])
     return true;
 }
 
-/* The number after "key " at the start of a line of `text`, or `none`. */
-static int64_t number_after(const char *text, const char *key, int64_t none)
-{
-    size_t len = strlen(key);
-    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
-        at += *at == '\n';
-        if (strncmp(at, key, len) == 0 && at[len] == ' ')
-            return strtoll(at + len + 1, NULL, 10);
-        if (*at == '\0')
-            break;
-    }
-    return none;
-}
-
 bool cgroup_freeze(const struct cgroup *cg, bool on, struct err *err)
 {
     return write_file(cg, "cgroup.freeze", on ? "1" : "0", err);
@@ -144,8 +130,8 @@ bool cgroup_events(const struct cgroup *cg, struct cgroup_events *out, struct er
     if (len < 0)
         return fail(err, errno, "read events of cgroup", cg->path);
     text[len] = '\0';
-    out->populated = number_after(text, "populated", 1) != 0;
-    out->frozen = number_after(text, "frozen", 0) != 0;
+    out->populated = cgroup_keyed(text, "populated", 1) != 0;
+    out->frozen = cgroup_keyed(text, "frozen", 0) != 0;
     return true;
 }
 
@@ -204,7 +190,7 @@ uint64_t cgroup_oom_kills(const struct cgroup *cg)
     char text[FILE_BYTES];
     if (!read_file(cg->dir.raw, "memory.events", text))
         return 0;
-    return (uint64_t)number_after(text, "oom_kill", 0);
+    return (uint64_t)cgroup_keyed(text, "oom_kill", 0);
 }
 
 bool cgroup_remove(const char *path, struct err *err)

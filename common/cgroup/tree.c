@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,6 +42,19 @@ bool cgroup_walk_pids(int dir, cgroup_pid_fn *each, void *arg)
                 pid = 0;
         }
     return len == 0;
+}
+
+int64_t cgroup_keyed(const char *text, const char *key, int64_t none)
+{
+    size_t len = strlen(key);
+    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, key, len) == 0 && at[len] == ' ')
+            return strtoll(at + len + 1, NULL, 10);
+        if (*at == '\0')
+            break;
+    }
+    return none;
 }
 
 struct child {

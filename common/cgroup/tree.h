@@ -5,6 +5,7 @@
  * uses. A plain directory does as well, which is how the limits' tests own a machine. */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/base/err.h"
@@ -22,6 +23,9 @@ MUST_USE bool cgroup_clear_at(int dir, bool *out_is_empty, struct err *err);
 
 /** The same by path. Absent is empty. */
 MUST_USE bool cgroup_clear(const char *path, bool *out_is_empty, struct err *err);
+
+/** The number after "key " at the start of a line of a flat keyed file's `text`, or `none`. */
+int64_t cgroup_keyed(const char *text, const char *key, int64_t none);
 
 /** Removes `path` and everything below; kills nobody. Absent is fine. Errors: CONFLICT somebody is
  *  in it or was a moment ago (try again); DENIED, SYSTEM. */

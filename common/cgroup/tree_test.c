@@ -45,6 +45,17 @@ static bool has(const char *path)
     return access(full, F_OK) == 0;
 }
 
+Test(tree, keyed_numbers_are_found_at_the_start_of_a_line)
+{
+    static const char text[] = "anon 1\nfile_anon 2\nfile 3\nlast -4";
+    cr_expect_eq(cgroup_keyed(text, "anon", 0), 1);
+    cr_expect_eq(cgroup_keyed(text, "file", 0), 3);
+    cr_expect_eq(cgroup_keyed(text, "last", 0), -4);
+    cr_expect_eq(cgroup_keyed(text, "las", 7), 7);
+    cr_expect_eq(cgroup_keyed("", "anon", 7), 7);
+    cr_expect_eq(cgroup_keyed("anon 1\n", "file", 7), 7);
+}
+
 static bool clear(const char *path)
 {
     bool is_empty = false;

@@ -39,16 +39,16 @@ bool proc_boot_id(char out[PROC_BOOT_ID_BYTES], struct err *err)
 }
 
 /* The name may hold spaces and parentheses: fields are counted from the last ')'. */
-static bool parse_start(const char *line, uint64_t *out)
+bool proc_stat_field(const char *line, unsigned field, int64_t *out)
 {
     const char *at = strrchr(line, ')');
-    for (int field = FIELD_STATE; at != NULL && field <= FIELD_START_TIME; field++)
+    for (unsigned i = FIELD_STATE; at != NULL && i <= field; i++)
         at = strchr(at + 1, ' ');
     if (at == NULL)
         return false;
     char *end = NULL;
     errno = 0;
-    *out = strtoull(at + 1, &end, 10);
+    *out = strtoll(at + 1, &end, 10);
     return errno == 0 && end != at + 1;
 }
 
@@ -63,7 +63,10 @@ bool proc_start_ticks(pid_t pid, uint64_t *out, struct err *err)
         *err = why;
         return false;
     }
-    return parse_start(line, out) || err_set(err, ERR_SYSTEM, "read \"%s\": no start time", path);
+    int64_t ticks = 0;
+    const bool is_found = proc_stat_field(line, FIELD_START_TIME, &ticks) && ticks >= 0;
+    *out = (uint64_t)ticks;
+    return is_found || err_set(err, ERR_SYSTEM, "read \"%s\": no start time", path);
 }
 
 bool proc_identify(pid_t pid, struct proc_identity *out, struct err *err)

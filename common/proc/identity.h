@@ -21,6 +21,10 @@ struct proc_identity {
 /** The running kernel's boot id. Errors: SYSTEM. */
 MUST_USE bool proc_boot_id(char out[PROC_BOOT_ID_BYTES], struct err *err);
 
+/** Number `field` (4 and later, as proc_pid_stat(5) counts) of a line of /proc/<pid>/stat, in which
+ *  the name may hold anything. False when there is none. */
+bool proc_stat_field(const char *line, unsigned field, int64_t *out);
+
 /** When `pid` was started. Zombies count. Errors: NOT_FOUND no such process; SYSTEM. */
 MUST_USE bool proc_start_ticks(pid_t pid, uint64_t *out, struct err *err);
 

@@ -25,6 +25,18 @@ static void end(pid_t pid)
     (void)waitpid(pid, NULL, 0);
 }
 
+Test(identity, fields_are_counted_behind_the_name)
+{
+    static const char line[] = "7 (a) 9 (b) S 1 2 -3 4";
+    int64_t got = 0;
+    cr_expect(proc_stat_field(line, 4, &got) && got == 1);
+    cr_expect(proc_stat_field(line, 6, &got) && got == -3);
+    cr_expect(proc_stat_field(line, 7, &got) && got == 4);
+    cr_expect_not(proc_stat_field(line, 8, &got));
+    cr_expect_not(proc_stat_field(line, 3, &got), "the state is no number");
+    cr_expect_not(proc_stat_field("7 (torn", 4, &got));
+}
+
 Test(identity, opens_the_process_it_names)
 {
     struct err err = { 0 };

@@ -9,9 +9,12 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/dir.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
+#include "common/cgroup/tree.h"
+#include "common/proc/identity.h"
 
 #define PROCESS_MAX 65536                     /* of a task; what comes after is not counted */
 #define FILE_MAX    ((size_t)PROCESS_MAX * 8) /* "children" holds a number and a space for each */
@@ -32,18 +35,6 @@ static bool read_at(const char *dir, const char *name, struct buf *out)
     const bool ok = file_read(AT_FDCWD, path, FILE_MAX, out, &ignored);
     free(path);
     return ok;
-}
-
-/* The number after "name " at the start of a line of a flat keyed cgroup file; 0 without. */
-static int64_t keyed(const char *text, const char *name)
-{
-    const size_t len = strlen(name);
-    for (const char *at = text; at; at = strchr(at, '\n')) {
-        at += *at == '\n';
-        if (strncmp(at, name, len) == 0 && at[len] == ' ')
-            return strtoll(at + len + 1, NULL, 10);
-    }
-    return 0;
 }
 
 static int64_t single(const char *dir, const char *name)
@@ -67,19 +58,19 @@ static void read_v2(const char *dir, struct usage_raw *out)
     if (read_at(dir, "cpu.stat", &cpu)) {
         const char *text = buf_borrow_str(&cpu);
         out->has_cgroup_cpu = true;
-        out->user_ns = keyed(text, "user_usec") * 1000;
-        out->system_ns = keyed(text, "system_usec") * 1000;
+        out->user_ns = cgroup_keyed(text, "user_usec", 0) * 1000;
+        out->system_ns = cgroup_keyed(text, "system_usec", 0) * 1000;
         out->has_throttling = strstr(text, "nr_throttled") != NULL; /* with the controller only */
-        out->throttled_periods = keyed(text, "nr_throttled");
-        out->throttled_ns = keyed(text, "throttled_usec") * 1000;
+        out->throttled_periods = cgroup_keyed(text, "nr_throttled", 0);
+        out->throttled_ns = cgroup_keyed(text, "throttled_usec", 0) * 1000;
     }
     if (read_at(dir, "memory.stat", &memory)) {
         const char *text = buf_borrow_str(&memory);
         out->has_cgroup_memory = true;
-        out->rss_bytes = keyed(text, "anon");
-        out->cache_bytes = keyed(text, "file");
+        out->rss_bytes = cgroup_keyed(text, "anon", 0);
+        out->cache_bytes = cgroup_keyed(text, "file", 0);
         out->has_kernel = strstr(text, "\nkernel ") != NULL;
-        out->kernel_bytes = keyed(text, "kernel");
+        out->kernel_bytes = cgroup_keyed(text, "kernel", 0);
         out->usage_bytes = single(dir, "memory.current");
         out->swap_bytes = single(dir, "memory.swap.current");
         out->has_max = has_file(dir, "memory.peak", &out->max_bytes);
@@ -93,9 +84,9 @@ static void read_v1_memory(const char *dir, struct usage_raw *out)
         return;
     const char *text = buf_borrow_str(&memory);
     out->has_cgroup_memory = true;
-    out->rss_bytes = keyed(text, "total_rss");
-    out->cache_bytes = keyed(text, "total_cache");
-    out->swap_bytes = keyed(text, "total_swap");
+    out->rss_bytes = cgroup_keyed(text, "total_rss", 0);
+    out->cache_bytes = cgroup_keyed(text, "total_cache", 0);
+    out->swap_bytes = cgroup_keyed(text, "total_swap", 0);
     out->usage_bytes = single(dir, "memory.usage_in_bytes");
     out->has_max = has_file(dir, "memory.max_usage_in_bytes", &out->max_bytes);
     out->has_kernel = has_file(dir, "memory.kmem.usage_in_bytes", &out->kernel_bytes);
@@ -113,33 +104,23 @@ static void read_v1_cpu(const struct usage_place *place, struct usage_raw *out)
     if (out->has_throttling || place->cpu[0] == '\0' || !read_at(place->cpu, "cpu.stat", &cpu))
         return;
     out->has_throttling = true;
-    out->throttled_periods = keyed(buf_borrow_str(&cpu), "nr_throttled");
-    out->throttled_ns = keyed(buf_borrow_str(&cpu), "throttled_time");
+    out->throttled_periods = cgroup_keyed(buf_borrow_str(&cpu), "nr_throttled", 0);
+    out->throttled_ns = cgroup_keyed(buf_borrow_str(&cpu), "throttled_time", 0);
 }
 
-/* /proc/<pid>/stat after the name, whose brackets may hold anything: state ppid ... utime(14)
- * stime(15) cutime cstime ... rss(24). */
+/* With what it has inherited from children that it waited for. */
 static bool stat_parse(const char *text, struct process *out)
 {
     enum { UTIME = 14, STIME = 15, CUTIME = 16, CSTIME = 17, RSS = 24 };
-    const char *at = strrchr(text, ')');
-    if (!at)
-        return false;
-    int64_t field[RSS + 1] = { 0 };
-    at++;
-    for (int i = 3; i <= RSS; i++) {
-        while (*at == ' ')
-            at++;
-        if (*at == '\0')
-            return false;
-        field[i] = i == 3 ? 0 : strtoll(at, NULL, 10);
-        while (*at && *at != ' ')
-            at++;
-    }
     const int64_t tick_ns = 1000000000 / sysconf(_SC_CLK_TCK);
-    out->user_ns = (field[UTIME] + field[CUTIME]) * tick_ns;
-    out->system_ns = (field[STIME] + field[CSTIME]) * tick_ns;
-    out->rss_bytes = field[RSS] * sysconf(_SC_PAGESIZE);
+    int64_t user, system, waited_user, waited_system, pages;
+    if (!proc_stat_field(text, UTIME, &user) || !proc_stat_field(text, STIME, &system) ||
+        !proc_stat_field(text, CUTIME, &waited_user) ||
+        !proc_stat_field(text, CSTIME, &waited_system) || !proc_stat_field(text, RSS, &pages))
+        return false;
+    out->user_ns = (user + waited_user) * tick_ns;
+    out->system_ns = (system + waited_system) * tick_ns;
+    out->rss_bytes = pages * sysconf(_SC_PAGESIZE);
     return true;
 }
 
@@ -178,7 +159,7 @@ static void add_listed(const char *dir, struct processes *list)
 static void add_children(const char *root, pid_t pid, struct processes *list)
 {
     CLEANUP(str_freep) char *tasks = str_format("%s/proc/%d/task", root, (int)pid);
-    DIR *dir = opendir(tasks);
+    CLEANUP(dir_closep) DIR *dir = opendir(tasks);
     if (!dir)
         return;
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
@@ -186,7 +167,6 @@ static void add_children(const char *root, pid_t pid, struct processes *list)
         if (isdigit((unsigned char)entry->d_name[0]))
             add_listed(thread, list);
     }
-    (void)closedir(dir);
 }
 
 static bool add_cgroup(struct processes *list, const char *cgroup)

@@ -1,6 +1,7 @@
 #include "sidecar/api/peer.h"
 
 #include "common/base/fd.h"
+#include "common/proc/identity.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define DEPTH_MAX 64 /* generations between shim and agent's helper; a loop cannot happen */
+#define FIELD_PARENT 4  /* of /proc/<pid>/stat */
+#define DEPTH_MAX    64 /* generations between shim and agent's helper; a loop cannot happen */
 
 bool peer_of(int socket, struct peer *out, struct err *err)
 {
@@ -20,7 +22,6 @@ bool peer_of(int socket, struct peer *out, struct err *err)
     return true;
 }
 
-/* Fields 3 and 4 of /proc/<pid>/stat stand behind the last ')': a name may hold anything. */
 static bool parent_of(pid_t pid, pid_t *out)
 {
     char path[32], text[512];
@@ -35,8 +36,11 @@ static bool parent_of(pid_t pid, pid_t *out)
     if (!is_read)
         return false;
     text[len] = '\0';
-    const char *behind = strrchr(text, ')');
-    return behind != NULL && sscanf(behind, ") %*c %d", out) == 1;
+    int64_t parent;
+    if (!proc_stat_field(text, FIELD_PARENT, &parent))
+        return false;
+    *out = (pid_t)parent;
+    return true;
 }
 
 static bool runs_as(pid_t pid, uid_t uid)
