@@ -23,6 +23,9 @@ job "cut" {{
       config {{
         command = "/usr/bin/python3"
         args    = ["{agent}"]
+
+        read_paths = ["{agent}"]
+
         state {{
           path     = "local/state"
           interval = "1s"
