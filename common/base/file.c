@@ -122,40 +122,79 @@ bool file_publish(int dir_fd, const char *path, struct view bytes, mode_t mode,
     return true;
 }
 
-static bool sync_parent(const char *path, struct err *err)
+static bool sync_parent(int dir_fd, const char *path, struct err *err)
 {
     CLEANUP(fd_closep) struct fd parent = FD_NONE;
     const char *base;
-    return open_parent(AT_FDCWD, path, &parent, &base, err) &&
+    return open_parent(dir_fd, path, &parent, &base, err) &&
            (fsync(parent.raw) == 0 || err_sys(err, errno, "sync parent"));
 }
 
 /* A new directory survives a power loss when the one that holds its name is synced; one that may
  * not is taken back. */
-static bool make_one(const char *path, mode_t mode, struct err *err)
+static bool make_one(int dir_fd, const char *path, mode_t mode, bool *out_is_made, struct err *err)
 {
-    if (mkdir(path, mode) < 0)
+    *out_is_made = mkdirat(dir_fd, path, mode) == 0;
+    if (!*out_is_made)
         return errno == EEXIST || err_sys(err, errno, "make directory \"%s\"", path);
-    if (sync_parent(path, err))
+    if (sync_parent(dir_fd, path, err))
         return true;
-    (void)rmdir(path);
+    (void)unlinkat(dir_fd, path, AT_REMOVEDIR);
     return err_wrap(err, "make directory \"%s\"", path);
+}
+
+bool dir_make_at(int dir_fd, const char *name, mode_t mode, struct err *err)
+{
+    bool is_made;
+    return make_one(dir_fd, name, mode, &is_made, err) &&
+           (is_made || sync_parent(dir_fd, name, err) ||
+            err_wrap(err, "settle directory \"%s\"", name));
+}
+
+static void strip_slashes(char *path)
+{
+    for (char *end = path + strlen(path); end > path + 1 && end[-1] == '/';)
+        *--end = '\0';
+}
+
+/* Whoever made the deepest directory that is there may have been killed before it was durable; one
+ * above it was settled by whoever went on below. Parents that we may not read are not our work, and
+ * some file systems (proc, read-only ones) know nothing of syncing. */
+static bool settle_deepest(const char *path, struct err *err)
+{
+    CLEANUP(str_freep) char *at = str_copy(path);
+    struct stat st;
+    struct err why = { 0 };
+    while (stat(at, &st) < 0) {
+        char *slash = strrchr(at, '/');
+        if (slash == NULL || slash == at)
+            return true;
+        *slash = '\0';
+        strip_slashes(at);
+    }
+    if (sync_parent(AT_FDCWD, at, &why) || why.os_errno == EACCES || why.os_errno == EINVAL ||
+        why.os_errno == EROFS)
+        return true;
+    *err = why;
+    return err_wrap(err, "settle directory \"%s\"", at);
 }
 
 bool dir_make(const char *path, mode_t mode, struct err *err)
 {
+    bool is_made;
     CLEANUP(str_freep) char *copy = str_copy(path);
-    for (char *end = copy + strlen(copy); end > copy + 1 && end[-1] == '/';)
-        *--end = '\0';
+    strip_slashes(copy);
+    if (!settle_deepest(copy, err))
+        return false;
     for (char *at = copy + 1; *copy != '\0' && *at != '\0'; at++) {
         if (*at != '/')
             continue;
         *at = '\0';
-        if (!make_one(copy, mode, err))
+        if (!make_one(AT_FDCWD, copy, mode, &is_made, err))
             return false;
         *at = '/';
     }
-    if (!make_one(copy, mode, err))
+    if (!make_one(AT_FDCWD, copy, mode, &is_made, err))
         return false;
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -303,8 +342,7 @@ bool dir_remove_at(int dir_fd, const char *path, struct err *err)
     const char *base;
     bool is_full, is_entered;
     struct err why = { 0 };
-    for (char *end = plain + strlen(plain); end > plain + 1 && end[-1] == '/';)
-        *--end = '\0';
+    strip_slashes(plain);
     if (!open_parent(dir_fd, plain, &r.at, &base, &why)) {
         if (why.os_errno == ENOENT)
             return true;

@@ -29,8 +29,12 @@ MUST_USE bool file_publish(int dir_fd, const char *path, struct view bytes, mode
                            enum file_mode_flags flags, struct err *err);
 
 /** Makes `path` and its missing parents with `mode`, durable on return; existing directories are
- *  fine. Errors: INVALID something else is there; SYSTEM. */
+ *  fine. The deepest one that exists is made durable, too: whoever made it may have been killed
+ *  before. Errors: INVALID something else is there; SYSTEM. */
 MUST_USE bool dir_make(const char *path, mode_t mode, struct err *err);
+/** Makes the directory `name` (one part) in `dir_fd` unless it is there, durable on return whoever
+ *  made it; our own is taken back when it cannot be. Errors: SYSTEM. */
+MUST_USE bool dir_make_at(int dir_fd, const char *name, mode_t mode, struct err *err);
 
 /** Removes `path`, seen from `dir_fd` (AT_FDCWD: from here), and everything below. Goes by
  * descriptors: whatever is renamed or linked meanwhile, nothing outside is touched; symlinks are

@@ -1,6 +1,7 @@
 #include "common/base/file.h"
 
 #include "common/base/own.h"
+#include "common/base/refuse_test.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -246,6 +247,38 @@ Test(file, a_directory_whose_name_cannot_be_synced_is_taken_back)
     cr_expect_not(is_made);
     cr_expect_eq(err.os_errno, EMFILE);
     cr_expect_eq(stat("d", &st), -1);
+}
+
+static int make_in_child(void *arg)
+{
+    struct err err = { 0 };
+    return dir_make(arg, 0755, &err) ? 0 : (int)err.kind;
+}
+
+static int make_at_in_child(void *arg)
+{
+    struct err err = { 0 };
+    return dir_make_at(AT_FDCWD, arg, 0755, &err) ? 0 : (int)err.kind;
+}
+
+/* Killed between mkdir and the sync: the next one may not take the directory for durable. */
+Test(file, a_directory_that_is_there_is_synced_by_the_next_maker)
+{
+    static char whole[] = "d", below[] = "d/e/f";
+    struct err err = { 0 };
+    struct stat st;
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, whole), ERR_SYSTEM);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_at_in_child, whole), ERR_SYSTEM);
+    cr_assert_eq(stat("d", &st), -1, "taken back");
+    cr_assert_eq(mkdir("d", 0755), 0);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, whole), ERR_SYSTEM);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, below), ERR_SYSTEM);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_at_in_child, whole), ERR_SYSTEM);
+    cr_assert_eq(stat("d/e", &st), -1, "nothing is built on it");
+    cr_assert_eq(stat("d", &st), 0, "what was there stays");
+    cr_assert(dir_make(below, 0755, &err) && dir_make_at(AT_FDCWD, "d", 0755, &err), "%s", err.msg);
+    cr_assert(dir_make("/proc/self/fd", 0755, &err), "where syncing means nothing: %s", err.msg);
+    cr_assert_eq(refused(SYS_fsync, EROFS, make_in_child, below), 0);
 }
 
 Test(file, a_file_in_the_way_of_a_directory_is_said)

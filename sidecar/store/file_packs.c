@@ -60,7 +60,7 @@ static bool temp_make(struct file_writer *w, struct deadline until, struct err *
     CLEANUP(fd_closep) struct fd temp_dir = FD_NONE;
     CLEANUP(fd_closep) struct fd lock = FD_NONE;
     if (!file_agent_lock(w->agent.raw, until, &lock, err) ||
-        !file_dir_open(w->agent.raw, "tmp", FILE_MAKE, &temp_dir, err))
+        !file_dir_make(file_of(w->base.store), FILE_DIR_TEMP, w->agent.raw, "tmp", &temp_dir, err))
         return false;
     remove_leftovers(temp_dir.raw);
     uint64_t random;
@@ -135,7 +135,7 @@ static bool writer_link(struct file_writer *w, struct err *err)
     (void)snprintf(temp, sizeof(temp), "tmp/%s", w->temp);
     if (fsync(w->file.raw) < 0)
         return write_failed(err, errno, "sync pack");
-    if (!file_dir_open(w->agent.raw, "packs", FILE_MAKE, &packs, err))
+    if (!file_dir_make(file_of(w->base.store), FILE_DIR_PACKS, w->agent.raw, "packs", &packs, err))
         return false;
     if (linkat(w->agent.raw, temp, packs.raw, w->pack, 0) < 0)
         return errno == EEXIST ? err_set(err, ERR_CONFLICT, "exists")

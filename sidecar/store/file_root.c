@@ -58,15 +58,14 @@ bool file_dir_open(int dir_fd, const char *path, enum file_make make, struct fd 
                    struct err *err)
 {
     const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    struct err why;
     CLEANUP(fd_closep) struct fd at = { fcntl(dir_fd, F_DUPFD_CLOEXEC, 0) };
     while (at.raw >= 0 && *path != '\0') {
         size_t len = strcspn(path, "/");
         CLEANUP(str_freep) char *part = str_copy_n(path, len);
-        bool made = make == FILE_MAKE && mkdirat(at.raw, part, 0700) == 0;
-        if (made && fsync(at.raw) < 0)
-            return file_failed(err, errno, ERR_UNAVAILABLE, "sync parent of \"%.80s\"", part);
-        if (make == FILE_MAKE && !made && errno != EEXIST)
-            return file_failed(err, errno, ERR_UNAVAILABLE, "make directory \"%.80s\"", part);
+        if (make == FILE_MAKE && !dir_make_at(at.raw, part, 0700, &why))
+            return file_failed(err, why.os_errno, ERR_UNAVAILABLE, "make directory \"%.80s\"",
+                               part);
         CLEANUP(fd_closep) struct fd next = { openat(at.raw, part, how) };
         if (next.raw < 0)
             return file_failed(err, errno, ERR_UNAVAILABLE, "open directory \"%.80s\"", part);
@@ -80,6 +79,30 @@ bool file_dir_open(int dir_fd, const char *path, enum file_make make, struct fd 
     return true;
 }
 
+/* What this handle has made durable before: nobody replaces it by a directory that is not, and a
+ * sync of each parent for each pack would be paid for nothing. */
+bool file_dir_make(struct file_store *store, enum file_dir which, int dir_fd, const char *path,
+                   struct fd *out, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd dir = FD_NONE;
+    struct file_place *known = &store->made[which];
+    struct stat st;
+    struct err absent;
+    if (file_dir_open(dir_fd, path, FILE_EXISTING, &dir, &absent) && fstat(dir.raw, &st) == 0 &&
+        known->is_known && known->dev == st.st_dev && known->ino == st.st_ino) {
+        *out = fd_take(&dir);
+        return true;
+    }
+    fd_closep(&dir);
+    if (!file_dir_open(dir_fd, path, FILE_MAKE, &dir, err))
+        return false;
+    if (fstat(dir.raw, &st) < 0)
+        return file_failed(err, errno, ERR_UNAVAILABLE, "stat directory");
+    *known = (struct file_place){ true, st.st_dev, st.st_ino };
+    *out = fd_take(&dir);
+    return true;
+}
+
 bool file_agent_open(struct file_store *store, const char *name, enum file_make make,
                      struct fd *out, struct err *err)
 {
@@ -88,7 +111,8 @@ bool file_agent_open(struct file_store *store, const char *name, enum file_make 
         return false;
     char path[NAME_PATH_BYTES + 16] = "agents/";
     name_encode(name, path + strlen(path));
-    return file_dir_open(root.raw, path, make, out, err);
+    return make == FILE_MAKE ? file_dir_make(store, FILE_DIR_AGENT, root.raw, path, out, err)
+                             : file_dir_open(root.raw, path, make, out, err);
 }
 
 bool file_lock(int fd, struct deadline until, struct err *err)

@@ -8,9 +8,19 @@
 #include "sidecar/store/backend.h"
 #include "sidecar/store/known.h"
 
+#include <sys/types.h>
+
 #define FILE_MARKER "agent-store"
 #define FILE_LOCK   "lock"  /* in an agent's directory */
 #define FILE_TEMP   ".tmp-" /* how names begin that file_publish makes on the way */
+
+/* The directories that a handle makes; each is made durable once. */
+enum file_dir { FILE_DIR_AGENT, FILE_DIR_TEMP, FILE_DIR_PACKS, FILE_DIR_COUNT };
+struct file_place {
+    bool is_known;
+    dev_t dev;
+    ino_t ino;
+};
 
 struct file_store {
     struct store base;
@@ -19,6 +29,7 @@ struct file_store {
     struct known known;
     bool has_id; /* of the URL, or of the store met first; another one at this path is refused */
     uint8_t id[STORE_ID_BYTES];
+    struct file_place made[FILE_DIR_COUNT];
 };
 
 /** Opens the root and checks marker, id and file system; makes the store when allowed, which is
@@ -28,9 +39,14 @@ MUST_USE bool file_root_open(struct file_store *store, struct fd *out, struct er
 
 enum file_make { FILE_EXISTING, FILE_MAKE };
 /** Opens the directory `path` below `dir_fd`, never through a symlink; with FILE_MAKE missing parts
- *  are made and their parents synced. Errors: NOT_FOUND (FILE_EXISTING), DENIED, UNAVAILABLE. */
+ *  are made, and every parent is synced, whoever made the part. Errors: NOT_FOUND (FILE_EXISTING),
+ *  DENIED, UNAVAILABLE. */
 MUST_USE bool file_dir_open(int dir_fd, const char *path, enum file_make make, struct fd *out,
                             struct err *err);
+/** The same with FILE_MAKE, but syncs nothing when this handle has done so for this very directory.
+ *  Errors: DENIED, UNAVAILABLE. */
+MUST_USE bool file_dir_make(struct file_store *store, enum file_dir which, int dir_fd,
+                            const char *path, struct fd *out, struct err *err);
 
 /** The directory of an agent in an open store. Errors: as file_dir_open. */
 MUST_USE bool file_agent_open(struct file_store *store, const char *name, enum file_make make,

@@ -218,6 +218,60 @@ Test(file_root, agents_behind_a_symlink_are_not_absent)
                 ERR_UNAVAILABLE);
 }
 
+static int create_in_child(void *arg)
+{
+    struct store_version version;
+    struct err err = { 0 };
+    return store_create(arg, "b", view_str("x"), soon(), &version, &err) ? 0 : (int)err.kind;
+}
+
+/* A directory whose maker was killed, or could not sync, is not durable because it is there. */
+Test(file_root, directory_that_cannot_be_made_durable_is_taken_back_and_never_trusted)
+{
+    DISK(d);
+    struct store_version version;
+    struct err err = { 0 };
+    CLEANUP(store_closep) struct store *store = disk_store(&d, &version);
+    cr_assert_eq(refused(SYS_fsync, EIO, create_in_child, store), ERR_UNAVAILABLE);
+    cr_assert_not(disk_has(&d, "agents/b"), "taken back");
+    CLEANUP(str_freep) char *left = str_format("%s/agents/b", d.root);
+    cr_assert_eq(mkdir(left, 0700), 0);
+    cr_assert_eq(refused(SYS_fsync, EIO, create_in_child, store), ERR_UNAVAILABLE);
+    cr_assert(store_create(store, "b", view_str("x"), soon(), &version, &err), "%s", err.msg);
+}
+
+struct making {
+    struct file_store *store;
+    int root;
+};
+
+static int make_in_child(void *arg)
+{
+    struct making *m = arg;
+    struct err err = { 0 };
+    CLEANUP(fd_closep) struct fd dir = FD_NONE;
+    bool good = file_dir_make(m->store, FILE_DIR_AGENT, m->root, "x/y", &dir, &err);
+    return good ? 0 : (int)err.kind;
+}
+
+Test(file_root, handle_syncs_the_parents_of_a_directory_once)
+{
+    DISK(d);
+    struct err err = { 0 };
+    struct file_store store = { 0 };
+    CLEANUP(fd_closep) struct fd dir = FD_NONE;
+    CLEANUP(fd_closep) struct fd root = { open(d.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    struct making m = { &store, root.raw };
+    CLEANUP(str_freep) char *made = str_format("%s/x/y", d.dir);
+    CLEANUP(str_freep) char *away = str_format("%s/x/z", d.dir);
+    cr_assert(dir_make(made, 0700, &err), "%s", err.msg);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, &m), ERR_UNAVAILABLE, "others' work");
+    cr_assert(file_dir_make(&store, FILE_DIR_AGENT, root.raw, "x/y", &dir, &err), "%s", err.msg);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, &m), 0, "known to be durable");
+    cr_assert(rename(made, away) == 0 && mkdir(made, 0700) == 0);
+    cr_assert_eq(refused(SYS_fsync, EIO, make_in_child, &m), ERR_UNAVAILABLE, "another directory");
+}
+
 Test(file_root, lock_is_waited_for_until_the_deadline)
 {
     DISK(d);
