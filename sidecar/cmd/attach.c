@@ -8,6 +8,7 @@
 #include "sidecar/api/api.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/engine/workers.h"
 #include "sidecar/observe/observe.h"
 
 #include <signal.h>
@@ -98,8 +99,14 @@ static void harden(void)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-    (void)setenv("UV_THREADPOOL_SIZE", "2",
-                 1); /* the lease's store call and the checkpoint's job */
+}
+
+/* Before the first job: the pool is made then, and never changes. */
+static void size_pool(void)
+{
+    char count[12];
+    (void)snprintf(count, sizeof count, "%d", ENGINE_WORKERS);
+    (void)setenv("UV_THREADPOOL_SIZE", count, 1);
 }
 
 static void live(struct attach *a)
@@ -129,6 +136,7 @@ bool cmd_attach(const struct args *args, struct err *err)
     struct attach a = { 0 };
     enum log_level level = LOG_WARN;
     harden();
+    size_pool();
     if (args->log_level != NULL && !log_level_parse(args->log_level, &level, err))
         return false;
     log_init("sidecar", level);

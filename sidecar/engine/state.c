@@ -4,6 +4,7 @@
 #include "common/base/text.h"
 #include "sidecar/engine/cut.h"
 #include "sidecar/engine/watch.h"
+#include "sidecar/engine/workers.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct state {
     struct checkpoint *cp;
     struct cut *cut;
     struct saver *saver;
-    struct watch *watches[2]; /* of the directory, of the packs */
+    struct watch *watches[ENGINE_WORKERS - ENGINE_LOOK_STATE]; /* of the directory, of the packs */
     struct store *watched;
     struct local local;
     char head[PACK_ID_TEXT];
@@ -265,6 +266,7 @@ bool state_new(const struct state_spec *spec, const struct state_events *events,
         { HEALTH_STATE, every_ms, WATCH_MS, look_at_directory, on_health, on_watch_idle, s },
         { HEALTH_PACKS, every_ms, WATCH_MS, look_at_packs, on_health, on_watch_idle, s },
     };
+    _Static_assert(COUNT(looks) == COUNT(((struct state *)0)->watches), "a worker for each");
     for (size_t i = 0; i < COUNT(looks); i++)
         s->watches[i] = watch_new(spec->loop, spec->clock, &looks[i]);
     *out = s;
