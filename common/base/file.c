@@ -55,6 +55,13 @@ bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct
     return file_open(dir_fd, path, &file, err) && file_read_open(file.raw, path, max, out, err);
 }
 
+bool file_read_named(const char *path, size_t max, struct buf *out, struct err *err)
+{
+    CLEANUP(fd_closep) struct fd file = FD_NONE;
+    return open_with(AT_FDCWD, path, 0, &file, err) &&
+           file_read_open(file.raw, path, max, out, err);
+}
+
 /* The directory part of `path` ("." when there is none) as its own descriptor. */
 static bool open_parent(int dir_fd, const char *path, struct fd *out, const char **out_base,
                         struct err *err)

@@ -13,7 +13,10 @@
  *  `max`, SYSTEM otherwise. Never follows a symlink in the last component, never blocks on a FIFO:
  *  what is not a regular file is INVALID. */
 MUST_USE bool file_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err);
-/** The two halves of it, for who does something in between. Errors: as file_read. */
+/** The same for a path that an operator names: a symlink there is his, too (a ConfigMap is made of
+ *  them). Never for a place in which a task can write. Errors: as file_read. */
+MUST_USE bool file_read_named(const char *path, size_t max, struct buf *out, struct err *err);
+/** The two halves of file_read, for who does something in between. Errors: as file_read. */
 MUST_USE bool file_open(int dir_fd, const char *path, struct fd *out, struct err *err);
 MUST_USE bool file_read_open(int fd, const char *path, size_t max, struct buf *out,
                              struct err *err);

@@ -92,6 +92,26 @@ Test(file, a_fifo_or_a_link_is_refused_and_never_blocks)
     buf_fini(&got);
 }
 
+/* As a ConfigMap is mounted: the file leads through "..data" to the directory of today. */
+Test(file, a_path_that_an_operator_names_may_be_a_link)
+{
+    struct err err = { 0 };
+    CLEANUP(buf_fini) struct buf got = { 0 };
+    cr_assert(mkdir("today", 0755) == 0 && symlink("today", "..data") == 0 &&
+              symlink("..data/agent.hcl", "agent.hcl") == 0);
+    cr_assert(
+        file_publish(AT_FDCWD, "today/agent.hcl", view_str("x = 1"), 0644, FILE_REPLACE, &err));
+    cr_assert(file_read_named("agent.hcl", 100, &got, &err), "%s", err.msg);
+    cr_assert(view_is_equal(buf_view(&got), view_str("x = 1")));
+    cr_assert_not(file_read(AT_FDCWD, "agent.hcl", 100, &got, &err), "others are not followed");
+    cr_assert_not(file_read_named("agent.hcl", 4, &got, &err));
+    cr_assert_eq(err.kind, ERR_CORRUPT);
+    cr_assert_not(file_read_named("today", 100, &got, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert(unlink("today/agent.hcl") == 0 && !file_read_named("agent.hcl", 100, &got, &err));
+    cr_assert_eq(err.kind, ERR_NOT_FOUND);
+}
+
 Test(file, a_directory_that_is_gone_is_named)
 {
     struct err err = { 0 };

@@ -7,7 +7,6 @@
 #include "driver/dev/options.h"
 #include "driver/dev/run.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ static bool job_open(const struct dev_options *options, struct job **out, struct
 {
     CLEANUP(buf_fini) struct buf text = { 0 };
     CLEANUP(job_freep) struct job *job = NULL;
-    if (!file_read(AT_FDCWD, options->job, HCL_BYTES_MAX + 1, &text, err) ||
+    if (!file_read_named(options->job, HCL_BYTES_MAX + 1, &text, err) ||
         !job_read(options->job, buf_view(&text), &job, err) ||
         !alloc_check(job, options->meta, options->env, err))
         return false;

@@ -1,6 +1,5 @@
 #include "driver/operator/validate.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "common/base/file.h"
@@ -80,7 +79,7 @@ static bool check_text(const char *path, struct view text, struct buf *out, stru
 bool operator_validate(const char *path, struct buf *out, struct err *err)
 {
     CLEANUP(buf_fini) struct buf text = { 0 };
-    if (!file_read(AT_FDCWD, path, FILE_MAX, &text, err))
+    if (!file_read_named(path, FILE_MAX, &text, err))
         return false;
     return check_text(path, buf_view(&text), out, err);
 }

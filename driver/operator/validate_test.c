@@ -47,6 +47,19 @@ static bool validate(struct desk *d, const char *format)
 
 #define PROGRAMS "shim = \"%s/agent-shim\"\n sidecar = \"%s/agent-sidecar\"\n"
 
+Test(validate, a_linked_file_is_the_operators)
+{
+    struct desk d;
+    desk_open(&d);
+    CLEANUP(str_freep) char *path = str_format("%s/agent.hcl", d.dir);
+    CLEANUP(str_freep) char *link = str_format("%s/link.hcl", d.dir);
+    cr_assert(validate(&d, "plugin \"nomad-driver-agent\" {\n config {\n" PROGRAMS "}\n}\n"), "%s",
+              d.err.msg);
+    cr_assert_eq(symlink(path, link), 0);
+    cr_assert(operator_validate(link, &d.report, &d.err), "%s", d.err.msg);
+    desk_close(&d);
+}
+
 Test(validate, a_good_block_shows_the_settings_in_force)
 {
     struct desk d;

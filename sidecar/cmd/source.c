@@ -4,7 +4,6 @@
 #include "common/base/own.h"
 #include "common/hcl/hcl.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
 #define TIMEOUT_MS 3600000 /* a large checkpoint from a slow store */
@@ -14,7 +13,7 @@ extern char **environ;
 bool source_config(const char *path, struct sidecar_config **out, struct err *err)
 {
     CLEANUP(buf_fini) struct buf text = { 0 };
-    if (!file_read(AT_FDCWD, path, HCL_BYTES_MAX, &text, err))
+    if (!file_read_named(path, HCL_BYTES_MAX, &text, err))
         return err->kind == ERR_CORRUPT
                    ? err_set(err, ERR_INVALID, "read \"%s\": larger than %u bytes", path,
                              HCL_BYTES_MAX)

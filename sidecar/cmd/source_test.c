@@ -48,6 +48,20 @@ Test(source, option_wins_over_the_configuration)
     source_close(&s);
 }
 
+Test(source, configuration_may_be_a_link)
+{
+    struct err err;
+    struct source s = { 0 };
+    made_make(&made, true);
+    CLEANUP(str_freep) char *config = config_of("test/other", "file:///no/where");
+    CLEANUP(str_freep) char *link = str_format("%s/link.hcl", made.root);
+    struct args args = made_args(&made);
+    cr_assert_eq(symlink(config, link), 0);
+    args.config = link;
+    cr_assert(source_open(&s, &args, &err), "%s", err.msg);
+    source_close(&s);
+}
+
 static void fails(struct args args, enum err_kind kind)
 {
     struct err err = { 0 };
