@@ -1,9 +1,28 @@
 #!/usr/bin/env python3
 """Command by fault to exit code (F-52): never 0 with an error, never an error without a message."""
+import pathlib
+import re
 from story import run
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def documented():
+    """Each command that a document tells people to type, and where."""
+    found = {}
+    for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("proto/*.md"),
+                 *ROOT.glob("*/*/DESIGN.md")]:
+        for name in re.findall(r"(?:^[ \t]*|`)agent-sidecar +([a-z]+)", path.read_text(), re.MULTILINE):
+            found.setdefault(name, path)
+    return found
 
 
 def main(story):
+    commands = documented()
+    story.check({"run", "show", "restore"} <= commands.keys(), f"commands in documents: {commands}")
+    for name, path in commands.items():
+        text = story.command(name, "-no-such-option", code=64)
+        story.check("no-such-option" in text, f"{path}: agent-sidecar {name}: {text!r}")
     a = story.node("a")
     a.shell("echo one >$AGENT_STATE_DIR/x")
     story.equal(a.wait_exit(), 0, "exit code")
