@@ -55,7 +55,7 @@ bool shim_cores_parse(const char *text, cpu_set_t *out)
         if (!take_core(&text, &first))
             return false;
         last = first;
-        if (*text == '-' && (text++, !take_core(&text, &last)))
+        if (*text == '-' && (text++, !take_core(&text, &last) || last < first))
             return false;
         for (; first <= last; first++)
             CPU_SET(first, out);

@@ -87,7 +87,7 @@ Test(launch, cores_are_read_as_the_kernel_writes_them)
         const char *text;
         uint64_t bits;
     } rows[] = { { "0", 1 }, { "0,2-3", 0xd }, { "1-1", 2 }, { "63", UINT64_C(1) << 63 } };
-    static const char *const bad[] = { "", ",", "0,", "a", "0-", "1024", "-1", "0 ", "0-x" };
+    static const char *const bad[] = { "3-2", "", ",", "0,", "a", "0-", "1024", "-1", "0 ", "0-x" };
     cpu_set_t got;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t bits = 0;

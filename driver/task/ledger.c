@@ -145,10 +145,12 @@ static bool cgroup_remove_wait(const char *dir, struct err *err)
         struct err inner = { 0 };
         if (cgroup_remove(dir, &inner))
             return true;
-        if (inner.kind != ERR_CONFLICT || i == 20) {
+        if (inner.kind != ERR_CONFLICT) {
             *err = inner;
             return false;
         }
+        if (i == 20) /* in use now is no fault of whoever asks: it is asked again */
+            return err_set(err, ERR_UNAVAILABLE, "%.200s", inner.msg);
         pause_ms(10);
     }
 }
