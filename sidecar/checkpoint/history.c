@@ -182,19 +182,22 @@ static bool find_head(struct search *s, struct salvage *out, struct err *err)
     return out->head[0] != '\0' || nothing_found(s, "has a whole manifest", err);
 }
 
-bool salvage_find(struct store *store, const char *name, const struct keyring *keyring,
+bool salvage_find(const struct checkpoint_source *source, const struct keyring *keyring, size_t max,
                   struct deadline until, struct salvage *out, struct err *err)
 {
     CLEANUP(search_fini)
-    struct search s = { .source = { .store = store, .name = name },
+    struct search s = { .source = { .store = source->store, .name = source->name },
                         .keyring = keyring,
                         .until = until };
     *out = (struct salvage){ 0 };
-    if (!store_pack_list(store, name, until, note_id, &s, err))
+    if (!store_pack_list(source->store, source->name, until, note_id, &s, err))
         return false;
     if (id_count(&s) == 0)
-        return err_set(err, ERR_NOT_FOUND, "find packs of agent \"%.120s\": there are none", name);
+        return err_set(err, ERR_NOT_FOUND, "find packs of agent \"%.120s\": there are none",
+                       source->name);
     qsort(s.ids.data, id_count(&s), sizeof(struct pack_id), newest_first);
+    if (max > 0 && id_count(&s) > max)
+        s.ids.len = max * sizeof(struct pack_id);
     if (!find_key(&s, &out->keys, err))
         return false;
     s.source.keys = out->keys;

@@ -52,10 +52,15 @@ struct salvage {             /* zeroed is empty */
     unsigned damaged; /* packs of higher sequences, left out because their manifest is not whole */
 };
 
-/** Fills `out`, which the caller must salvage_fini also after a failure. Errors: NOT_FOUND there
- *  are no packs, or none that carries the key (format 1); CORRUPT no pack whose key this key file
- *  opens, or no whole manifest; UNAVAILABLE, DENIED. */
-MUST_USE bool salvage_find(struct store *store, const char *name, const struct keyring *keyring,
-                           struct deadline until, struct salvage *out, struct err *err);
+/* For a floor under the register: each pack that is passed over costs a read, and with a foreign
+ * key file that is every pack; the register says which key it is. */
+#define SALVAGE_FLOOR_PACKS 16
+
+/** Looks at the newest `max` packs (0: at all of them). Fills `out`, which the caller must
+ *  salvage_fini also after a failure. Errors: NOT_FOUND there are no packs, or none that carries
+ * the key (format 1); CORRUPT no pack whose key this key file opens, or no whole manifest;
+ *  UNAVAILABLE, DENIED. */
+MUST_USE bool salvage_find(const struct checkpoint_source *source, const struct keyring *keyring,
+                           size_t max, struct deadline until, struct salvage *out, struct err *err);
 /** Releases; zeroed memory is fine. */
 void salvage_fini(struct salvage *salvage);

@@ -30,12 +30,15 @@ static void end(void)
 
 TestSuite(salvage, .init = begin, .fini = end);
 
-static bool find(void)
+static bool find_in(size_t max)
 {
+    const struct checkpoint_source source = { .store = f.store, .name = FIXTURE_NAME };
     salvage_fini(&found);
     err = (struct err){ 0 };
-    return salvage_find(f.store, FIXTURE_NAME, keyring, fixture_soon(), &found, &err);
+    return salvage_find(&source, keyring, max, fixture_soon(), &found, &err);
 }
+
+static bool find(void) { return find_in(0); }
 
 static void save(const char *text)
 {
@@ -104,6 +107,24 @@ Test(salvage, damaged_newest_is_passed_over_and_counted)
     flip(f.head, 60); /* its copy of the key; the one before has the same */
     cr_assert(find(), "%s", err.msg);
     cr_assert_str_eq(found.head, f.head);
+}
+
+/* With a foreign key file every pack would be read, from a slow store beyond any deadline. */
+Test(salvage, no_more_packs_are_read_than_asked_for)
+{
+    save("one");
+    char first[PACK_ID_TEXT];
+    memcpy(first, f.head, sizeof first);
+    for (int i = 0; i < 2; i++) {
+        save(i == 0 ? "two" : "three");
+        flip(f.head, 60);
+        flip(f.head, -1);
+    }
+    cr_assert_not(find_in(2));
+    cr_assert_eq(err.kind, ERR_CORRUPT, "%s", err.msg);
+    cr_assert(find_in(3), "%s", err.msg);
+    cr_assert_str_eq(found.head, first);
+    cr_assert(find(), "%s", err.msg);
 }
 
 Test(salvage, nothing_whole_is_corrupt_and_names_the_pack)

@@ -73,7 +73,7 @@ static bool read_record(struct source *s, struct err *err)
 /* Loud, because what the record named may have been another checkpoint. */
 static bool go_without_record(struct source *s, struct err *err)
 {
-    if (!salvage_find(s->packs, s->name, s->keyring, s->until, &s->salvaged, err))
+    if (!salvage_find(&s->checkpoints, s->keyring, 0, s->until, &s->salvaged, err))
         return err_wrap(err, "go without record");
     s->record.has_head = true;
     s->record.head.sequence = s->salvaged.sequence;

@@ -126,7 +126,8 @@ static bool note_sequence(void *arg, const struct pack_info *info, struct err *e
 static bool note_epoch(const struct claim *claim, struct claim_look *look, struct deadline until)
 {
     struct salvage found = { 0 };
-    bool is_found = salvage_find(claim->packs, look->name, claim->keyring, until, &found,
+    const struct checkpoint_source source = { .store = claim->packs, .name = look->name };
+    bool is_found = salvage_find(&source, claim->keyring, SALVAGE_FLOOR_PACKS, until, &found,
                                  &look->err);
     if (is_found)
         look->min_epoch = found.epoch;
