@@ -7,6 +7,7 @@ job "commands" {
   group "commands" {
     task "commands" {
       driver = "agent"
+      user   = "root" # else one of the client's pool, from Nomad 1.8 on
 
       config {
         command = "/bin/sh"
