@@ -74,7 +74,7 @@ Test(wish, says_where_and_as_whom)
         cr_expect_str_eq(got.envp[i], env[i]);
     cr_expect_null(got.envp[COUNT(env)]);
     seal(&inside, "/bin/x", EXEC_TTY, &other);
-    cr_expect_str_neq(cgroup, other, "a fresh name each time");
+    cr_assert_str_neq(cgroup, other, "a fresh name each time");
     cr_expect_eq(got.flags, EXEC_TERMINAL);
     cr_expect_str_eq(got.envp[COUNT(env)], "TERM=xterm");
     inside_fini(&inside);

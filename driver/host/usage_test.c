@@ -215,7 +215,7 @@ Test(usage, a_sum_has_what_either_measures)
         .percent = 1, .raw = { .rss_bytes = 6, .has_throttling = true, .throttled_periods = 2 }
     };
     const struct usage sum = usage_sum(&a, &b);
-    cr_expect_float_eq(sum.percent, 11, 1e-9);
+    cr_assert_float_eq(sum.percent, 11, 1e-9);
     cr_expect_eq(sum.raw.rss_bytes, 11);
     cr_expect(sum.raw.has_max && sum.raw.max_bytes == 7);
     cr_expect(sum.raw.has_throttling && sum.raw.throttled_periods == 2);

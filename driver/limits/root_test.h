@@ -23,7 +23,7 @@ struct fake {
 
 static inline void fake_path(const struct fake *fake, const char *path, char out[512])
 {
-    (void)snprintf(out, 512, "%s/%s", fake->root, path);
+    (void)snprintf(out, 512, "%s/%.400s", fake->root, path);
 }
 
 static inline void fake_dir(const struct fake *fake, const char *path)
