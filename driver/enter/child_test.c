@@ -17,10 +17,12 @@ Test(child, the_first_program_that_exists_is_executed_and_named)
     pid_t helper = fork(); /* with descriptors of its own */
     if (helper == 0) {
         struct proc proc;
-        int status = -1, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        int status = -1, null = -1;
+        while (null < EXEC_FD_STDERR) /* what is opened later stands above those of an exec */
+            null = open("/dev/null", O_RDWR | O_CLOEXEC);
         bool ok = enter_child_open(&child, &spec, &err);
         for (int fd = EXEC_FD_STDIN; fd <= EXEC_FD_STDERR; fd++)
-            ok = ok && (child.agent.raw != fd && dup2(null, fd) == fd);
+            ok = ok && (fd == null || dup2(null, fd) == fd);
         ok = ok && enter_child_spawn(&child, -1, false, &proc, &err) &&
              proc_wait_start(&proc, &err) && waitpid(proc.pid, &status, 0) == proc.pid;
         _exit(ok ? WEXITSTATUS(status) : 99);
