@@ -2,7 +2,7 @@
 """The agent of the chaos suite: counts for ever; each step is durable before it is said.
 
 A step is a row in SQLite (WAL) and a line in a JSONL file, then the barrier, then one line
-{epoch, step, instance} in EFFECTS_LOG. It never stops by itself. On a start it says the last step
+{epoch, step, instance, monotonic time} in EFFECTS_LOG. It never stops by itself. On a start it says the last step
 again: nobody knows whether it was said."""
 import http.client
 import json
@@ -11,6 +11,7 @@ import pathlib
 import socket
 import sqlite3
 import sys
+import time
 
 
 def barrier(path):
@@ -52,7 +53,7 @@ def main():
             total += 1
         if not barrier(os.environ["AGENT_API"]):
             return 8
-        line = json.dumps({"epoch": epoch, "step": step, "instance": instance}) + "\n"
+        line = json.dumps({"epoch": epoch, "step": step, "instance": instance, "at": time.monotonic_ns()}) + "\n"
         file = os.open(os.environ["EFFECTS_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(file, line.encode())
         os.close(file)
