@@ -201,7 +201,8 @@ void config_put_doc(const struct config_table *table, struct buf *out)
             buf_put_fmt(out, "`%s`", row->otherwise);
         buf_put_str(out, " | ");
         put_limits(out, row);
-        buf_put_fmt(out, " | %s |\n", row->doc);
+        buf_put_fmt(out, " | %s%s |\n", row->doc,
+                    row->fixed ? "; fixed while the plugin runs" : "");
     }
 }
 

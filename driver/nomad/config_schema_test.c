@@ -26,8 +26,8 @@ static void expect(const struct config_table *table, const char *hex)
 Test(config_schema, packs_the_schema_of_the_reference)
 {
     static const struct config_row rows[] = {
-        { NULL, "command", CONFIG_STRING, true, false, NULL, 1, 8, 0, "" },
-        { NULL, "nice", CONFIG_NUMBER, false, false, "0", 0, 8, 0, "" },
+        { NULL, "command", CONFIG_STRING, true, false, NULL, 1, 8, 0, "", false },
+        { NULL, "nice", CONFIG_NUMBER, false, false, "0", 0, 8, 0, "", false },
     };
     expect(&(struct config_table){ "t", rows, 2 },
            "0a470a200a07636f6d6d616e6412151a130a07636f6d6d616e641206737472696e6718010a230a046e69"
@@ -37,9 +37,9 @@ Test(config_schema, packs_the_schema_of_the_reference)
 Test(config_schema, nests_blocks_with_their_own_keys)
 {
     static const struct config_row rows[] = {
-        { NULL, "a", CONFIG_BLOCK, false, false, NULL, 0, 0, 0, "" },
-        { "a", "l", CONFIG_LIST, false, false, NULL, 0, 8, 0, "" },
-        { "a", "t", CONFIG_DURATION, false, false, "1s", 0, 8, 0, "" },
+        { NULL, "a", CONFIG_BLOCK, false, false, NULL, 0, 0, 0, "", false },
+        { "a", "l", CONFIG_LIST, false, false, NULL, 0, 8, 0, "", false },
+        { "a", "t", CONFIG_DURATION, false, false, "1s", 0, 8, 0, "", false },
     };
     expect(&(struct config_table){ "t", rows, 3 },
            "0a4c0a4a0a0161124522430a01611a3e0a3c0a180a016c12131a110a016c120c6c69737428737472696e"

@@ -470,6 +470,49 @@ void config_copy(const struct config_table *table, const void *from, void *out)
     }
 }
 
+static bool is_same_list(const struct str_list *a, const struct str_list *b)
+{
+    for (size_t i = 0; i < a->count && a->count == b->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return a->count == b->count;
+}
+
+static bool is_same_value(const struct config_row *row, const void *a, const void *b)
+{
+    switch (row->type) {
+    case CONFIG_STRING: {
+        const char *from = *(char *const *)a, *to = *(char *const *)b;
+        return from == to || (from && to && strcmp(from, to) == 0);
+    }
+    case CONFIG_LIST:
+    case CONFIG_ATTRS:
+        return is_same_list(a, b);
+    case CONFIG_DURATION:
+    case CONFIG_NUMBER:
+        return *(const int64_t *)a == *(const int64_t *)b;
+    case CONFIG_BOOL:
+    case CONFIG_BLOCK:
+        return *(const bool *)a == *(const bool *)b;
+    case CONFIG_BLOCKS: /* of a task only, and nothing of a task is fixed */
+    case CONFIG_TYPE_COUNT:
+        break;
+    }
+    assert(false && "a type that can be fixed");
+    return false;
+}
+
+const char *config_find_change(const struct config_table *table, const void *a, const void *b)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct config_row *row = &table->rows[i];
+        if (row->fixed &&
+            !is_same_value(row, (const char *)a + row->offset, (const char *)b + row->offset))
+            return row->name;
+    }
+    return NULL;
+}
+
 static void row_fini(const struct config_table *table, const struct config_row *row, void *out);
 
 /* Item by item through the place that the rows point to. */

@@ -53,6 +53,7 @@ struct config_row {
     int64_t min, max;
     size_t offset; /* of the value in the decoded struct */
     const char *doc;
+    bool fixed; /* of the plugin: not changed while it runs */
 };
 
 struct config_table {
@@ -74,6 +75,10 @@ MUST_USE bool config_check_store(const struct config_table *table, const char *k
 
 /** A copy of its own of what config_decode filled. */
 void config_copy(const struct config_table *table, const void *from, void *out);
+
+/** The name of the first key that is fixed and has another value in `b` than in `a`, both filled by
+ *  config_decode; NULL: there is none. */
+const char *config_find_change(const struct config_table *table, const void *a, const void *b);
 
 /** Releases what config_decode allocated and zeroes the values; zeroed memory is fine. */
 void config_fini(const struct config_table *table, void *out);

@@ -430,3 +430,39 @@ Test(config_table, every_key_of_both_tables_refuses_each_value_that_it_cannot_ha
         for (size_t i = 0; i < tables[t]->count; i++)
             refuses_all(tables[t], &tables[t]->rows[i]);
 }
+
+Test(config_table, finds_the_first_fixed_key_that_changes_whatever_its_type)
+{
+    struct config_row all[sizeof(rows) / sizeof(rows[0])];
+    const struct config_table fixed = { "sample", all, sizeof(rows) / sizeof(rows[0]) };
+    struct sample a = { 0 };
+    memcpy(all, rows, sizeof(rows));
+    cr_assert(decode("", 0, 0), "%s", err.msg);
+    config_copy(&table, &got, &a);
+    got.name[0] = 'm';
+    cr_assert_null(config_find_change(&table, &a, &got), "none is fixed");
+    for (size_t i = 0; i < fixed.count; i++)
+        all[i].fixed = true;
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "name");
+    got.name[0] = 'n';
+    cr_assert_null(config_find_change(&fixed, &a, &got));
+    str_list_add(&got.list, view_str("x"));
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "list");
+    str_list_add(&a.list, view_str("y"));
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "list");
+    str_list_fini(&a.list);
+    str_list_fini(&got.list);
+    got.count++;
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "count");
+    got.count--;
+    got.flag = !got.flag;
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "flag");
+    got.flag = !got.flag;
+    got.wait_ms++;
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "wait");
+    got.wait_ms--;
+    got.inner = str_copy("i");
+    cr_assert_str_eq(config_find_change(&fixed, &a, &got), "inner");
+    config_fini(&table, &a);
+    config_fini(&table, &got);
+}

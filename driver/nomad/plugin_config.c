@@ -8,12 +8,14 @@
 
 #define REQUIRED 1
 #define ZERO_OK  2
+#define FIXED    4
 #define ROW(in, key, kind, flags, initial, low, high, member, words) \
     { .block = (in),                                                 \
       .name = (key),                                                 \
       .type = CONFIG_##kind,                                         \
       .required = ((flags)&REQUIRED) != 0,                           \
       .zero_ok = ((flags)&ZERO_OK) != 0,                             \
+      .fixed = ((flags)&FIXED) != 0,                                 \
       .otherwise = (initial),                                        \
       .min = (low),                                                  \
       .max = (high),                                                 \
@@ -106,6 +108,15 @@ bool plugin_config_decode(struct view msgpack, struct plugin_config *out, struct
 void plugin_config_copy(const struct plugin_config *from, struct plugin_config *out)
 {
     config_copy(&plugin_config_table, from, out);
+}
+
+bool plugin_config_check_change(const struct plugin_config *from, const struct plugin_config *to,
+                                struct err *err)
+{
+    const char *key = config_find_change(&plugin_config_table, from, to);
+    return key == NULL ||
+           err_set(err, ERR_CONFLICT,
+                   "plugin config: %s: cannot be changed while the plugin runs: restart it", key);
 }
 
 bool plugin_config_has_own_logs(const struct plugin_config *config)

@@ -34,6 +34,10 @@ MUST_USE bool plugin_config_decode(struct view msgpack, struct plugin_config *ou
                                    struct str_list *unknown, struct err *err);
 /** A copy of its own. */
 void plugin_config_copy(const struct plugin_config *from, struct plugin_config *out);
+/** True when a plugin that runs with `from` may go on with `to`. Errors: CONFLICT naming the first
+ *  key that tasks that run, or what Nomad was told, depend on. */
+MUST_USE bool plugin_config_check_change(const struct plugin_config *from,
+                                         const struct plugin_config *to, struct err *err);
 /** True when the shims write the tasks' log files, and Nomad starts no process for it. */
 bool plugin_config_has_own_logs(const struct plugin_config *config);
 /** Releases; zeroed memory is fine. */

@@ -50,20 +50,17 @@ static bool config_check(const struct config_request *request, struct plugin_con
     return err_wrap(err, "plugin config: log_level");
 }
 
-/* The same once more is fine; a change would need every task to follow. */
-static bool is_changed(const struct plugin *plugin, const struct config_request *request)
-{
-    return plugin->tasks != NULL &&
-           !view_is_equal(buf_view(&plugin->config), buf_view(&request->msgpack));
-}
-
-static void configure(struct plugin *plugin, struct config_request *request,
+static void configure(struct plugin *plugin, const struct config_request *request,
                       const struct plugin_config *config)
 {
-    plugin->config = buf_take(&request->msgpack);
+    plugin_config_fini(&plugin->config);
+    plugin_config_copy(config, &plugin->config);
     plugin->core_mhz = request->core_mhz;
-    plugin->has_own_logs = plugin_config_has_own_logs(config);
-    plugin->tasks = tasks_new(plugin->spec.loop, config, on_task_event, plugin);
+    plugin->is_reconfigured = plugin->tasks != NULL;
+    if (plugin->tasks == NULL)
+        plugin->tasks = tasks_new(plugin->spec.loop, config, on_task_event, plugin);
+    else
+        tasks_reconfigure(plugin->tasks, config);
 }
 
 void call_set_config(void *arg, struct rpc_call *call, struct view bytes)
@@ -82,15 +79,13 @@ void call_set_config(void *arg, struct rpc_call *call, struct view bytes)
         rpc_call_reply(call, (struct view){ 0 });
         return;
     }
-    if (is_changed(plugin, &request)) {
-        err_set(&err, ERR_CONFLICT, "change the configuration of a plugin that runs: restart it");
+    if (plugin->tasks != NULL && !plugin_config_check_change(&plugin->config, &config, &err)) {
         status_end(call, &err, STATUS_OTHER);
         return;
     }
     log_set_level(level);
-    if (plugin->tasks == NULL)
-        configure(plugin, &request, &config);
-    if (plugin->open == OPEN_DONE || plugin->configuring != NULL) {
+    configure(plugin, &request, &config);
+    if (plugin->configuring != NULL) {
         rpc_call_reply(call, (struct view){ 0 });
         return;
     }

@@ -81,17 +81,40 @@ Test(base_calls, refuse_a_bad_configuration_and_stay_usable)
     host_fini(&host);
 }
 
-Test(base_calls, take_the_same_final_configuration_again_but_no_other)
+Test(base_calls, take_another_final_configuration_for_what_comes_later)
 {
-    static const char other[] = "\x81\xa9state_dir\xa4/x/y";
+    static const char other[] = "\x81\xaapids_limit\x07";
     struct host host;
     host_init(&host);
     cr_assert_eq(set_config(&host, "\x80", 1, true, "v0.1.0"), RPC_OK);
     cr_assert_eq(set_config(&host, "\x80", 1, true, "v0.1.0"), RPC_OK);
-    cr_assert_eq(set_config(&host, other, sizeof(other) - 1, true, "v0.1.0"),
-                 RPC_FAILED_PRECONDITION);
+    cr_assert_eq(set_config(&host, other, sizeof(other) - 1, false, "v0.1.0"), RPC_OK);
+    cr_assert_eq(fake.pids_limit, 0, "only asked whether it is good");
+    cr_assert_eq(set_config(&host, other, sizeof(other) - 1, true, "v0.1.0"), RPC_OK);
+    cr_assert_eq(fake.pids_limit, 7);
     cr_assert_eq(fake.made, 1);
     cr_assert_eq(fake.opened, 1);
+    cr_assert_eq(fake.checks, 3, "each is looked at before it is answered");
+    host_fini(&host);
+}
+
+Test(base_calls, refuse_to_change_what_is_fixed_and_go_on_as_before)
+{
+    static const char other[] = "\x82\xa9state_dir\xa4/x/y\xaapids_limit\x07";
+    struct host host;
+    struct err err = { 0 };
+    struct plugin_config from, to;
+    host_init(&host);
+    cr_assert_eq(set_config(&host, "\x80", 1, true, "v0.1.0"), RPC_OK);
+    cr_assert_eq(set_config(&host, other, sizeof(other) - 1, true, "v0.1.0"),
+                 RPC_FAILED_PRECONDITION);
+    cr_assert_eq(fake.reconfigured, 0);
+    cr_assert(plugin_config_decode(view_str("\x80"), &from, NULL, &err));
+    cr_assert(plugin_config_decode(view_of(other, sizeof(other) - 1), &to, NULL, &err));
+    cr_assert_not(plugin_config_check_change(&from, &to, &err));
+    cr_assert_not_null(strstr(err.msg, "state_dir"));
+    plugin_config_fini(&from);
+    plugin_config_fini(&to);
     host_fini(&host);
 }
 

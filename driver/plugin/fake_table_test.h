@@ -41,7 +41,8 @@ static struct {
     /* As tasks_exec; NULL: it knows no task. */
     bool (*exec)(const char *task_id, const struct exec_wish *wish, const struct exec_owner *owner,
                  struct exec **out, struct err *err);
-    int made, opened, waits_cancelled, usages;
+    int64_t pids_limit; /* of the newest configuration after the first */
+    int made, reconfigured, opened, waits_cancelled, usages;
     enum err_kind open_error;
     enum host_health health; /* what the next checks find */
     int checks;

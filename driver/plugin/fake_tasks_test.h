@@ -15,6 +15,13 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     return fake.tasks;
 }
 
+void tasks_reconfigure(struct tasks *tasks, const struct plugin_config *config)
+{
+    cr_assert_eq(tasks, fake.tasks);
+    fake.reconfigured++;
+    fake.pids_limit = config->pids_limit;
+}
+
 void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
 {
     fake.opened++;

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdbool.h>
 
-#include "common/base/buf.h"
+#include "driver/nomad/plugin_config.h"
 #include "driver/plugin/plugin.h"
 #include "driver/rpc/server.h"
 
@@ -18,13 +18,13 @@ struct plugin {
     struct rpc_server *server;
     struct events *events;
     struct fingerprint *fingerprint;
-    struct tasks *tasks;        /* NULL until the final SetConfig */
-    struct buf config;          /* of that SetConfig, to know it again */
-    bool has_own_logs;          /* of that SetConfig: Nomad starts no log process */
-    int64_t core_mhz;           /* by the agent's count; 0: not told */
-    enum open_state open;       /* of the tasks' directories */
-    uint64_t open_failures;     /* in a row, of opening and of checks */
-    struct answer *configuring; /* SetConfig, waiting for the directories */
+    struct tasks *tasks;         /* NULL until the final SetConfig */
+    struct plugin_config config; /* of the last good one */
+    bool is_reconfigured;        /* since the check that runs began */
+    int64_t core_mhz;            /* by the agent's count; 0: not told */
+    enum open_state open;        /* of the tasks' directories */
+    uint64_t open_failures;      /* in a row, of opening and of checks */
+    struct answer *configuring;  /* SetConfig, waiting for the directories */
     struct loop_timer *tick;
     uint64_t handled; /* task calls since memory was given back */
     bool is_asked_to_end;
@@ -33,7 +33,8 @@ struct plugin {
     void *stop_arg;
 };
 
-/** Makes the tasks' directories usable, unless that is done or under way. */
+/** Makes the tasks' directories usable and checks what starts need, unless that is done with this
+ *  configuration or under way. */
 void plugin_open(struct plugin *plugin);
 /** True when tasks can be spoken to; otherwise ends `call` with FAILED_PRECONDITION. */
 bool plugin_is_configured(struct plugin *plugin, struct rpc_call *call);

@@ -67,10 +67,23 @@ static void answer_configuring(struct plugin *plugin)
         answer_done(STEAL(plugin->configuring), NULL);
 }
 
+static void on_health(void *arg, enum host_health health, const struct err *err);
+
+static void check(struct plugin *plugin)
+{
+    plugin->open = OPEN_CHECKING;
+    plugin->is_reconfigured = false;
+    tasks_check(plugin->tasks, on_health, plugin);
+}
+
 static void on_health(void *arg, enum host_health health, const struct err *err)
 {
     struct plugin *plugin = arg;
     plugin->open = OPEN_DONE;
+    if (plugin->is_reconfigured) { /* what was found may be true no more */
+        check(plugin);
+        return;
+    }
     if (health == HOST_GOOD) {
         if (plugin->open_failures > 0)
             LOG(LOG_INFO, "the driver is healthy again");
@@ -80,12 +93,6 @@ static void on_health(void *arg, enum host_health health, const struct err *err)
         be_unhealthy(plugin, host_health_text(health), err);
     }
     answer_configuring(plugin);
-}
-
-static void check(struct plugin *plugin)
-{
-    plugin->open = OPEN_CHECKING;
-    tasks_check(plugin->tasks, on_health, plugin);
 }
 
 static void on_open(void *arg, const struct err *err)
@@ -102,6 +109,8 @@ static void on_open(void *arg, const struct err *err)
 
 void plugin_open(struct plugin *plugin)
 {
+    if (plugin->open == OPEN_DONE && plugin->is_reconfigured)
+        check(plugin);
     if (plugin->open != OPEN_NOT)
         return;
     plugin->open = OPEN_RUNNING;
@@ -183,6 +192,6 @@ void plugin_free(struct plugin *plugin)
     tasks_free(plugin->tasks);
     events_free(plugin->events);
     fingerprint_free(plugin->fingerprint);
-    buf_fini(&plugin->config);
+    plugin_config_fini(&plugin->config);
     free(plugin);
 }

@@ -59,7 +59,7 @@ void call_capabilities(void *arg, struct rpc_call *call, struct view request)
     const struct plugin *plugin = arg;
     (void)request;
     CLEANUP(buf_fini) struct buf reply = { 0 };
-    reply_put_capabilities(&reply, plugin->has_own_logs);
+    reply_put_capabilities(&reply, plugin_config_has_own_logs(&plugin->config));
     rpc_call_reply(call, buf_view(&reply));
 }
 

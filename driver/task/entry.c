@@ -39,8 +39,8 @@ bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const 
                struct task **out, struct err *err)
 {
     struct task_paths paths;
-    if (!task_paths_init(tasks->config.state_dir, tasks->config.run_dir, alloc_id, name, &paths,
-                         err))
+    const struct plugin_config *config = &tasks->rules->config;
+    if (!task_paths_init(config->state_dir, config->run_dir, alloc_id, name, &paths, err))
         return false;
     struct task *task = mem_new(struct task);
     paths.layout = &tasks->layout;
@@ -50,6 +50,7 @@ bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const 
                            .alloc_id = str_copy(alloc_id),
                            .name = str_copy(name),
                            .paths = paths,
+                           .rules = rules_hold(tasks->rules),
                            .cgroup_dir = str_copy(""),
                            .phase = "starting" };
     const unsigned bucket = bucket_of(id);
@@ -58,6 +59,26 @@ bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const 
     tasks->count++;
     *out = task;
     return true;
+}
+
+struct task *entry_new_by_id(struct tasks *tasks, const char *id)
+{
+    struct task *task = NULL;
+    struct err ignored = { 0 };
+    const char *first = strchr(id, '/');
+    const char *last = strrchr(id, '/');
+    if (!first || first == last || strlen(id) > TASK_ID_MAX)
+        return NULL;
+    CLEANUP(str_freep) char *alloc_id = str_copy_n(id, (size_t)(first - id));
+    CLEANUP(str_freep) char *name = str_copy_n(first + 1, (size_t)(last - first - 1));
+    char key[TASK_KEY_BYTES];
+    task_key(view_str(alloc_id), view_str(name), key);
+    const struct task *same = entry_find_key(tasks, key);
+    bool is_known = same && !same->is_by_id; /* two may be looked for at once: one id is older */
+    if (is_known || !entry_new(tasks, id, alloc_id, name, &task, &ignored))
+        return NULL;
+    task->is_by_id = true;
+    return task;
 }
 
 static void entry_unlink(struct task *task)
@@ -111,6 +132,7 @@ void entry_free(struct task *task)
     entry_job_free(task);
     task_spec_free(task->spec);
     task_paths_fini(&task->paths);
+    rules_drop(&task->rules);
     inside_fini(&task->inside);
     free(task->id);
     free(task->alloc_id);

@@ -8,13 +8,13 @@
 #include "common/proc/identity.h"
 #include "common/proc/spawn.h"
 #include "driver/host/usage.h"
-#include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
 #include "driver/task/birth.h"
 #include "driver/exec/inside.h"
 #include "driver/task/ledger.h"
 #include "driver/task/paths.h"
 #include "driver/task/plan.h"
+#include "driver/task/rules.h"
 #include "driver/task/states.h"
 #include "driver/task/task.h"
 
@@ -60,6 +60,7 @@ struct task {
     struct tasks *tasks;
     char *id, *alloc_id, *name;
     struct task_paths paths;
+    struct rules *rules;    /* held: what this start or recovery goes by */
     struct task_spec *spec; /* until the start is answered */
     enum task_state state;
     bool is_working;      /* a job runs */
@@ -98,7 +99,7 @@ struct task {
 
 struct tasks {
     struct loop *loop;
-    struct plugin_config config;
+    struct rules *rules;         /* held: for what begins from now on */
     struct cgroup_layout layout; /* of this machine, as the process began */
     char boot_id[PROC_BOOT_ID_BYTES];
     task_event_fn *on_event;
@@ -121,6 +122,9 @@ struct task *entry_find_key(const struct tasks *tasks, const char *key);
 /** A new entry with paths, in the table. Errors: INVALID paths too long. */
 MUST_USE bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const char *name,
                         struct task **out, struct err *err);
+/** A new entry for an id that we do not know but that may have a launch on disk: Nomad destroys by
+ * id what it could not recover, and never comes back for it. NULL when there can be none. */
+struct task *entry_new_by_id(struct tasks *tasks, const char *id);
 /** The task's job data, made when there is none. */
 struct task_job *entry_job(struct task *task);
 /** Releases the job data; no job runs (asserted). */

@@ -23,7 +23,7 @@ static bool open_one(const char *path, struct fd *file, struct err *err)
 
 static bool has_own_logs(const struct task *task)
 {
-    return birth_has_own_logs(&task->tasks->config, task->spec);
+    return birth_has_own_logs(&task->rules->config, task->spec);
 }
 
 /* Before an older launch is stopped: it may be the only writer, and a collector that has seen the
@@ -48,7 +48,7 @@ static void settle_in(struct task *task)
     if (!task->is_asked)
         return;
     if (!job->plan.shim &&
-        !helper_find(task->tasks->config.shim, "agent-shim", PLAN_LIBEXEC, &job->plan.shim, &why))
+        !helper_find(task->rules->config.shim, "agent-shim", PLAN_LIBEXEC, &job->plan.shim, &why))
         LOG(LOG_WARN, "no exec into the task is possible", F(task, task->id), F(error, &why));
     const unsigned stuck = exec_sweep(job->found.launch.cgroup_dir);
     if (stuck)
@@ -132,7 +132,7 @@ static bool spawn(struct task *task)
 {
     struct task_job *job = task->job;
     const struct birth_in in = { .spec = task->spec,
-                                 .config = &task->tasks->config,
+                                 .config = &task->rules->config,
                                  .paths = &task->paths,
                                  .plan = &job->plan,
                                  .boot_id = task->tasks->boot_id,
@@ -160,7 +160,7 @@ void job_prepare(void *arg)
         return;
     job->sign = SIGN_FAILED;
     if (!job->is_planned &&
-        !task_plan_make(task->spec, &task->tasks->config, &task->paths, &job->plan, &job->err))
+        !task_plan_make(task->spec, &task->rules->config, &task->paths, &job->plan, &job->err))
         return;
     job->is_planned = true;
     if (open_logs(task) && spawn(task))

@@ -356,10 +356,10 @@ Test(life, a_handle_of_another_task_is_refused)
 static void use_shim_script(const char *text)
 {
     struct err err = { 0 };
-    free(rig.tasks->config.shim);
-    rig.tasks->config.shim = str_format("%s/shim.sh", rig.root);
-    cr_assert(
-        file_publish(AT_FDCWD, rig.tasks->config.shim, view_str(text), 0755, FILE_REPLACE, &err));
+    free(rig.tasks->rules->config.shim);
+    rig.tasks->rules->config.shim = str_format("%s/shim.sh", rig.root);
+    cr_assert(file_publish(AT_FDCWD, rig.tasks->rules->config.shim, view_str(text), 0755,
+                           FILE_REPLACE, &err));
 }
 
 static void expect_nothing_left(void)
@@ -441,8 +441,8 @@ Test(life, a_sidecar_that_refuses_fails_the_task_with_its_reason)
     spec->config.state.store = str_copy("file:///nowhere");
     spec->config.lease.ttl_ms = 1000;
     rig.config.sidecar = NULL;
-    free(rig.tasks->config.sidecar);
-    rig.tasks->config.sidecar = str_copy("/bin/false");
+    free(rig.tasks->rules->config.sidecar);
+    rig.tasks->rules->config.sidecar = str_copy("/bin/false");
     const struct reply started = rig_start(&rig, spec);
     if (started.is_ok) {
         const struct reply got = rig_wait(&rig, ID);
@@ -470,10 +470,10 @@ Test(life, an_agent_with_state_goes_on_where_it_stopped, .timeout = 120)
     char *sidecar = str_format("%.*s-sidecar", (int)(strrchr(shim, '-') - shim), shim);
     if (access(sidecar, X_OK) != 0)
         cr_skip_test("%s is not built", sidecar);
-    free(rig.tasks->config.sidecar);
-    rig.tasks->config.sidecar = str_copy(sidecar);
-    free(rig.tasks->config.key_file);
-    rig.tasks->config.key_file = str_format("%s/key", rig.root);
+    free(rig.tasks->rules->config.sidecar);
+    rig.tasks->rules->config.sidecar = str_copy(sidecar);
+    free(rig.tasks->rules->config.key_file);
+    rig.tasks->rules->config.key_file = str_format("%s/key", rig.root);
     struct reply reply = rig_start(
         &rig,
         spec_with_state(ID, "echo one > $AGENT_STATE_DIR/f; echo epoch $AGENT_EPOCH; exit 3"));
@@ -500,8 +500,8 @@ Test(life, a_state_without_any_store_is_refused)
     struct task_spec *spec = rig_spec(&rig, ID, "true");
     spec->config.has_state = true;
     spec->config.state.path = str_copy("local/state");
-    free(rig.tasks->config.sidecar);
-    rig.tasks->config.sidecar = str_copy("/bin/false");
+    free(rig.tasks->rules->config.sidecar);
+    rig.tasks->rules->config.sidecar = str_copy("/bin/false");
     const struct reply started = rig_start(&rig, spec);
     cr_assert_eq(started.err.kind, ERR_INVALID);
     cr_assert(strstr(started.err.msg, "state.store"), "%s", started.err.msg);

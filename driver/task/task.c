@@ -34,7 +34,7 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     tasks->loop = loop;
     tasks->on_event = on_event;
     tasks->event_arg = arg;
-    plugin_config_copy(config, &tasks->config);
+    tasks->rules = rules_new(config);
     cgroup_layout_read("", &tasks->layout);
     tasks->execs = execs_new(loop);
     if (!proc_boot_id(tasks->boot_id, &err))
@@ -42,22 +42,24 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     return tasks;
 }
 
-/* A worker of the table itself. */
-struct opening {
+void tasks_reconfigure(struct tasks *tasks, const struct plugin_config *config)
+{
+    rules_drop(&tasks->rules);
+    tasks->rules = rules_new(config);
+}
+
+/* A worker of the table itself: opening it, or a check. */
+struct work {
     struct tasks *tasks;
+    struct rules *rules; /* held */
     unsigned stuck;
     bool ok;
+    enum host_health health;
     struct err err;
     task_done_fn *on_done;
+    task_health_fn *on_health;
     void *arg;
 };
-
-static void open_job(void *arg)
-{
-    struct opening *o = arg;
-    o->ok = ledger_sweep(o->tasks->config.state_dir, o->tasks->config.run_dir, o->tasks->boot_id,
-                         &o->stuck, &o->err);
-}
 
 static void job_counted(struct tasks *tasks)
 {
@@ -66,41 +68,52 @@ static void job_counted(struct tasks *tasks)
         calls_answer(tasks->loop, &tasks->closing, NULL);
 }
 
+static void work_begin(const struct work *what, loop_fn *job, loop_fn *done)
+{
+    struct work *w = mem_new(struct work);
+    *w = *what;
+    w->rules = rules_hold(w->tasks->rules);
+    w->tasks->jobs++;
+    loop_work(w->tasks->loop, job, done, w);
+}
+
+static void work_end(struct work *w)
+{
+    job_counted(w->tasks);
+    rules_drop(&w->rules);
+    free(w);
+}
+
+static void open_job(void *arg)
+{
+    struct work *w = arg;
+    const struct plugin_config *config = &w->rules->config;
+    w->ok = ledger_sweep(config->state_dir, config->run_dir, w->tasks->boot_id, &w->stuck, &w->err);
+}
+
 static void open_done(void *arg)
 {
-    struct opening *o = arg;
-    if (o->stuck)
-        LOG(LOG_WARN, "launches left something that cannot be removed", F(count, o->stuck));
-    o->on_done(o->arg, o->ok ? NULL : &o->err);
-    job_counted(o->tasks);
-    free(o);
+    struct work *w = arg;
+    if (w->stuck)
+        LOG(LOG_WARN, "launches left something that cannot be removed", F(count, w->stuck));
+    w->on_done(w->arg, w->ok ? NULL : &w->err);
+    work_end(w);
 }
 
 void tasks_open(struct tasks *tasks, task_done_fn *on_done, void *arg)
 {
-    struct opening *o = mem_new(struct opening);
-    *o = (struct opening){ .tasks = tasks, .on_done = on_done, .arg = arg };
-    tasks->jobs++;
-    loop_work(tasks->loop, open_job, open_done, o);
+    work_begin(&(struct work){ .tasks = tasks, .on_done = on_done, .arg = arg }, open_job,
+               open_done);
 }
-
-/* One at a time: `memory` is its own while it runs. */
-struct checking {
-    struct tasks *tasks;
-    enum host_health health;
-    struct err err;
-    task_health_fn *on_health;
-    void *arg;
-};
 
 static void check_job(void *arg)
 {
-    struct checking *c = arg;
-    const struct plugin_config *config = &c->tasks->config;
+    struct work *w = arg;
+    const struct plugin_config *config = &w->rules->config;
     CLEANUP(str_freep) char *shim = NULL;
     CLEANUP(str_freep) char *sidecar = NULL;
-    if (!helpers_find(config, &shim, &sidecar, &c->err)) {
-        c->health = shim ? HOST_SIDECAR : HOST_SHIM;
+    if (!helpers_find(config, &shim, &sidecar, &w->err)) {
+        w->health = shim ? HOST_SIDECAR : HOST_SHIM;
         return;
     }
     const struct host_health_ask ask = { .state_dir = config->state_dir,
@@ -110,26 +123,23 @@ static void check_job(void *arg)
                                          .sidecar = sidecar,
                                          .version = AGENT_VERSION,
                                          .now = wall_now() };
-    c->health = host_health_check(&ask, &c->tasks->health, &c->err);
+    w->health = host_health_check(&ask, &w->tasks->health, &w->err);
 }
 
 static void check_done(void *arg)
 {
-    struct checking *c = arg;
-    c->tasks->is_checking = false;
-    c->on_health(c->arg, c->health, &c->err);
-    job_counted(c->tasks);
-    free(c);
+    struct work *w = arg;
+    w->tasks->is_checking = false;
+    w->on_health(w->arg, w->health, &w->err);
+    work_end(w);
 }
 
 void tasks_check(struct tasks *tasks, task_health_fn *on_health, void *arg)
 {
-    struct checking *c = mem_new(struct checking);
-    assert(!tasks->is_checking);
+    assert(!tasks->is_checking); /* one at a time: `health` is its own while it runs */
     tasks->is_checking = true;
-    *c = (struct checking){ .tasks = tasks, .on_health = on_health, .arg = arg };
-    tasks->jobs++;
-    loop_work(tasks->loop, check_job, check_done, c);
+    work_begin(&(struct work){ .tasks = tasks, .on_health = on_health, .arg = arg }, check_job,
+               check_done);
 }
 
 static const struct err closing_err = { .kind = ERR_UNAVAILABLE,
@@ -159,7 +169,7 @@ void tasks_free(struct tasks *tasks)
     assert(tasks->is_closing && tasks->jobs == 0);
     entry_each(tasks, entry_free);
     execs_free(tasks->execs);
-    plugin_config_fini(&tasks->config);
+    rules_drop(&tasks->rules);
     free(tasks);
 }
 
@@ -375,34 +385,13 @@ bool tasks_signal(struct tasks *tasks, const char *task_id, const char *signal_n
     return shimlink_send(task->link, &msg, err);
 }
 
-/* An id we do not know may still have a launch on disk: Nomad destroys by id what it could not
- * recover, and never comes back for it. NULL when there can be none. */
-static struct task *find_by_id(struct tasks *tasks, const char *id)
-{
-    struct task *task = NULL;
-    struct err ignored = { 0 };
-    const char *first = strchr(id, '/');
-    const char *last = strrchr(id, '/');
-    if (!first || first == last || strlen(id) > TASK_ID_MAX)
-        return NULL;
-    CLEANUP(str_freep) char *alloc_id = str_copy_n(id, (size_t)(first - id));
-    CLEANUP(str_freep) char *name = str_copy_n(first + 1, (size_t)(last - first - 1));
-    char key[TASK_KEY_BYTES];
-    task_key(view_str(alloc_id), view_str(name), key);
-    const struct task *same = entry_find_key(tasks, key);
-    bool is_known = same && !same->is_by_id; /* two may be looked for at once: one id is older */
-    if (is_known || !entry_new(tasks, id, alloc_id, name, &task, &ignored))
-        return NULL;
-    task->is_by_id = true;
-    return task;
-}
-
 void tasks_destroy(struct tasks *tasks, const char *task_id, bool force, task_done_fn *on_done,
                    void *arg)
 {
     struct task *task = entry_find(tasks, task_id);
     struct err err = { 0 };
-    struct task *lost = task || tasks->is_closing || !force ? NULL : find_by_id(tasks, task_id);
+    struct task *lost = task || tasks->is_closing || !force ? NULL
+                                                            : entry_new_by_id(tasks, task_id);
     if (lost) {
         lost->is_kill_wanted = true;
         call_add(&lost->destroys, on_done, arg);

@@ -65,6 +65,10 @@ typedef void task_usage_fn(void *arg, const struct task_usage *usage, const stru
 struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
                         task_event_fn *on_event, void *arg);
 
+/** What is begun from now on goes by `config` (copied); what is under way and tasks that run keep
+ *  theirs. The caller has checked that it may be changed (plugin_config_check_change). */
+void tasks_reconfigure(struct tasks *tasks, const struct plugin_config *config);
+
 /** Makes the directories and removes what dead launches left behind (no lock, no exit record that
  *  may still be asked for). Only for a process that is going to serve (SetConfig with
  *  nomad_config, or Init); may be called again. Errors: SYSTEM, DENIED: the driver is unhealthy. */

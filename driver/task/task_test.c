@@ -374,6 +374,23 @@ Test(task, forty_lives_leave_no_descriptor_and_no_zombie)
     expect_nothing_left();
 }
 
+Test(task, another_configuration_is_for_what_starts_later)
+{
+    start_marked(ID, "sleep MARK; :");
+    str_list_add(&rig.config.denied_commands, view_str("/bin/sh"));
+    tasks_reconfigure(rig.tasks, &rig.config);
+    const char *second = rig_id(&rig, 2);
+    cr_assert(is_running());
+    cr_assert(rig_destroy(&rig, ID, true).is_ok);
+    const struct reply refused = rig_start(&rig, rig_spec(&rig, second, "exit 0"));
+    cr_assert_eq(refused.err.kind, ERR_DENIED, "%s", refused.err.msg);
+    str_list_fini(&rig.config.denied_commands);
+    tasks_reconfigure(rig.tasks, &rig.config);
+    rig_start_ok(&rig, second, "exit 0");
+    cr_assert(rig_destroy(&rig, second, true).is_ok);
+    expect_nothing_left();
+}
+
 Test(task, closing_the_table_answers_everyone_and_leaves_the_task_alone)
 {
     struct reply waiter = { .rig = &rig };

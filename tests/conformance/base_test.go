@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -290,6 +291,48 @@ func TestC26FingerprintStaysOpen(t *testing.T) {
 	if again, err := stream.Within(2 * time.Second); err != nil || again != nil && again.Int("health") != 2 {
 		t.Errorf("later: %v, %v", again, err)
 	}
+}
+
+// A running plugin is configured anew: what starts later goes by it, tasks that run stay, and what they
+// depend on is not changed.
+func TestC19ConfigOfARunningPluginChanges(t *testing.T) {
+	t.Parallel()
+	n := StartedNode(t)
+	configure := func(changes map[string]any) error {
+		config := maps.Clone(n.Config)
+		maps.Copy(config, changes)
+		_, err := n.P.Call("SetConfig", M{"msgpack_config": Pack(config), "nomad_config": nomadConfig(), "plugin_api_version": "v0.1.0"})
+		return err
+	}
+	first := n.NewTask("first", "forever")
+	first.Start()
+	check(t, configure(map[string]any{"denied_commands": []any{stubPath}}))
+	second := n.NewTask("second", "forever")
+	WantCode(t, "start of a denied command", second.TryStart(), codes.PermissionDenied)
+	main := first.Main()
+	for key, value := range map[string]any{"state_dir": n.Dir + "/other", "run_dir": n.Dir + "/else", "log_collection": "shim"} {
+		err := configure(map[string]any{key: value, "denied_commands": nil})
+		WantCode(t, key, err, codes.FailedPrecondition)
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("want an error that names %s, got %v", key, err)
+		}
+	}
+	WantCode(t, "a limit below 0", configure(map[string]any{"pids_limit": -1}), codes.InvalidArgument)
+	WantCode(t, "start under the configuration of before", second.TryStart(), codes.PermissionDenied)
+	check(t, configure(map[string]any{"shim": "/nonexistent"}))
+	stream := n.P.Open("Fingerprint", M{})
+	if message, err := stream.Next(); err != nil || message.Int("health") != 1 {
+		t.Errorf("without a shim: %v, %v", message, err)
+	}
+	check(t, configure(nil))
+	second.Start()
+	if first.Main() != main {
+		t.Errorf("the first task's process was %v, is %v", main, first.Main())
+	}
+	for _, task := range []*Task{first, second} {
+		task.Destroy(true)
+	}
+	n.WantClean()
 }
 
 // The state directory cannot be made; then it can. The plugin looks again every 30 s.
