@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +17,10 @@
 #define KERNEL_SIGSET_BYTES 8
 #define SIGNAL_LAST         64
 #define EXIT_NOT_STARTED    127
+#define CHILD_STACK_BYTES   16384
+/* A child that shares our memory leaves these frames without returning from them: a sanitizer's
+ * notes about them would stay behind in the parent. */
+#define IN_CHILD __attribute__((no_sanitize("address,undefined,thread")))
 
 struct stage_row {
     const char *text;
@@ -23,7 +28,7 @@ struct stage_row {
 #define STAGE_ROW(stage, number, what) [PROC_STAGE_##stage] = { what },
 static const struct stage_row stage_rows[] = { PROC_STAGES(STAGE_ROW) };
 
-int proc_reset_signals(void)
+IN_CHILD int proc_reset_signals(void)
 {
     /* libc refuses to touch 32 and 33, which it uses itself; posix_spawn leaves them ignored. */
     static const uint64_t default_action[8];
@@ -38,13 +43,13 @@ int proc_reset_signals(void)
                                                                                            : 0;
 }
 
-int proc_cloexec_from(int lowest)
+IN_CHILD int proc_cloexec_from(int lowest)
 {
     long got = syscall(SYS_close_range, (unsigned)lowest, ~0U, CLOSE_RANGE_CLOEXEC);
     return got != 0 ? errno : 0;
 }
 
-static int tie_to_parent(const struct proc_spec *spec, pid_t parent)
+IN_CHILD static int tie_to_parent(const struct proc_spec *spec, pid_t parent)
 {
     if (spec->death_signal == 0)
         return 0;
@@ -57,7 +62,7 @@ static int tie_to_parent(const struct proc_spec *spec, pid_t parent)
 }
 
 /* First everything moves above the targets, so that the map may overlap in any way. */
-static int arrange(const struct proc_spec *spec, int *report)
+IN_CHILD static int arrange(const struct proc_spec *spec, int *report)
 {
     int high[PROC_FDS_MAX], floor = 3, error;
     for (size_t i = 0; i < spec->fd_count; i++)
@@ -78,7 +83,7 @@ static int arrange(const struct proc_spec *spec, int *report)
     return 0;
 }
 
-static int enter_cgroup(const struct proc_spec *spec)
+IN_CHILD static int enter_cgroup(const struct proc_spec *spec)
 {
     if (spec->cgroup_fd < 0 || !spec->enters_late)
         return 0;
@@ -90,7 +95,8 @@ static int enter_cgroup(const struct proc_spec *spec)
     return error;
 }
 
-static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent, int *report)
+IN_CHILD static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent,
+                                               int *report)
 {
     struct proc_failure why = { 0, 0, -1 };
     if (write(*report, "", 1) != 1) /* born */
@@ -119,7 +125,7 @@ static struct proc_failure run_stages(const struct proc_spec *spec, pid_t parent
     return (struct proc_failure){ PROC_STAGE_EXEC, errno, -1 };
 }
 
-static _Noreturn void be_child(const struct proc_spec *spec, pid_t parent, int report)
+IN_CHILD static _Noreturn void be_child(const struct proc_spec *spec, pid_t parent, int report)
 {
     struct proc_failure why = run_stages(spec, parent, &report);
     ssize_t sent = write(report, &why, sizeof(why));
@@ -127,7 +133,7 @@ static _Noreturn void be_child(const struct proc_spec *spec, pid_t parent, int r
     _exit(EXIT_NOT_STARTED);
 }
 
-static pid_t clone_child(const struct proc_spec *spec, int *pidfd)
+static pid_t clone_copied(const struct proc_spec *spec, int *pidfd)
 {
     struct clone_args args = { .flags = CLONE_PIDFD,
                                .pidfd = (__u64)(uintptr_t)pidfd,
@@ -137,6 +143,51 @@ static pid_t clone_child(const struct proc_spec *spec, int *pidfd)
         args.cgroup = (__u64)spec->cgroup_fd;
     }
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+struct birth {
+    const struct proc_spec *spec;
+    pid_t parent;
+    int report;
+};
+
+IN_CHILD static int be_sharing_child(void *arg)
+{
+    const struct birth *birth = arg;
+    be_child(birth->spec, birth->parent, birth->report);
+}
+
+/* Nothing is copied and this thread stands still until the child has executed: for a process of
+ * many pages the difference is most of a start. */
+IN_CHILD static pid_t clone_sharing(struct birth *birth, int *pidfd)
+{
+    _Alignas(16) char stack[CHILD_STACK_BYTES];
+    return clone(be_sharing_child, stack + sizeof(stack),
+                 CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, birth, pidfd);
+}
+
+#ifdef __SANITIZE_THREAD__ /* it takes what the child does for our own thread's doing */
+#define CAN_SHARE false
+#else
+#define CAN_SHARE true
+#endif
+
+/* A hook of the caller's may wait for something, and the caller must go on meanwhile; and only
+ * clone3 puts a child into a cgroup. */
+static bool may_share(const struct proc_spec *spec)
+{
+    return CAN_SHARE && spec->in_child == NULL && spec->cgroup_fd < 0;
+}
+
+static pid_t clone_child(const struct proc_spec *spec, int report, int *pidfd)
+{
+    struct birth birth = { spec, getpid(), report };
+    if (may_share(spec))
+        return clone_sharing(&birth, pidfd);
+    const pid_t pid = clone_copied(spec, pidfd);
+    if (pid == 0)
+        be_child(spec, birth.parent, report);
+    return pid;
 }
 
 bool proc_spawn(const struct proc_spec *spec, struct proc *out, struct err *err)
@@ -154,10 +205,8 @@ bool proc_spawn(const struct proc_spec *spec, struct proc *out, struct err *err)
     sigset_t all, before;
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t parent = getpid(), pid = clone_child(spec, &pidfd);
-    if (pid == 0)
-        be_child(spec, parent, write_end.raw);
-    int clone_errno = errno;
+    const pid_t pid = clone_child(spec, write_end.raw, &pidfd);
+    const int clone_errno = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return err_sys(err, clone_errno, "spawn \"%s\"", spec->argv[0]);

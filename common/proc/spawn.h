@@ -1,6 +1,7 @@
 /* spawn.h - the one function that starts a process: by a spec, placed and named at birth.
  *
- * clone3 with a pidfd and, if asked, straight into a cgroup. Nothing is allocated; in the child
+ * With a pidfd and, if asked, born straight into a cgroup. Without a hook and a cgroup the child
+ * borrows our memory until it executes, as vfork's does. Nothing is allocated; in the child
  * only async-signal-safe calls run, in a fixed order: death signal, session, descriptors, the
  * caller's hook, signals, exec. What fails there comes back as {stage, errno}. Kernel doc:
  * clone3(2). */
@@ -66,8 +67,9 @@ struct proc { /* owns */
 
 enum proc_progress { PROC_PENDING, PROC_EXECUTED, PROC_FAILED };
 
-/** Starts a child and returns at once; it is our child and must be reaped. Errors: INVALID too many
- *  descriptors; SYSTEM. */
+/** Starts a child, which is ours and must be reaped. Returns at once when the spec has a hook or a
+ *  cgroup; else when the child has executed or failed, which proc_progress then tells. Errors:
+ * INVALID too many descriptors; SYSTEM. */
 MUST_USE bool proc_spawn(const struct proc_spec *spec, struct proc *out, struct err *err);
 
 /** How far the child is; never blocks. On PROC_FAILED `why` is filled, and the child has exited or
