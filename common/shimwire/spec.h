@@ -48,7 +48,8 @@ struct shim_spec {
         *cgroup_dir; /* cgroup v2 directory for the agent: made if absent, removed at the end */
     const char *memory_dir; /* cgroup that counts the agent's memory, v1 or v2: its OOM kills */
     const char *cores;      /* "0,2-3": the agent's affinity; "": as the shim's */
-    /* cgroup.procs files into which the children write themselves before they execute. */
+    /* Files of cgroups (v1 tasks, v2 cgroup.procs) into which the children write themselves before
+     * they execute. */
     const char *const *agent_enters;   /* NULL-terminated; NULL none */
     const char *const *sidecar_enters; /* NULL-terminated; NULL none */
     struct view isolation;             /* plan bytes of driver/isolation; empty: its defaults */

@@ -122,7 +122,7 @@ static bool path_at(const struct v1_mount *mount, const char *path, char *out, s
     if (strncmp(path, mount->root, root_len) != 0 ||
         (path[root_len] != '/' && path[root_len] != '\0'))
         return false;
-    return snprintf(out, size, "%s%s/cgroup.procs", mount->point, path + root_len) < (int)size;
+    return snprintf(out, size, "%s%s/tasks", mount->point, path + root_len) < (int)size;
 }
 
 static bool open_place(const struct v1_place *place, struct fd *out, struct err *err)
@@ -173,7 +173,7 @@ bool v1_open(pid_t pid, struct v1_cgroups *out, struct err *err)
             continue;
         if (out->count == V1_MAX)
             return err_sys(err, E2BIG, "read \"%s\"", path);
-        if (!open_place(&place, &out->procs[out->count], err))
+        if (!open_place(&place, &out->tasks[out->count], err))
             return false;
         out->count++;
     }
@@ -183,7 +183,7 @@ bool v1_open(pid_t pid, struct v1_cgroups *out, struct err *err)
 int v1_join(const struct v1_cgroups *cgroups)
 {
     for (size_t i = 0; i < cgroups->count; i++)
-        if (write(cgroups->procs[i].raw, "0", 1) != 1)
+        if (write(cgroups->tasks[i].raw, "0", 1) != 1)
             return errno;
     return 0;
 }
@@ -191,6 +191,6 @@ int v1_join(const struct v1_cgroups *cgroups)
 void v1_fini(struct v1_cgroups *cgroups)
 {
     for (size_t i = 0; i < cgroups->count; i++)
-        fd_closep(&cgroups->procs[i]);
+        fd_closep(&cgroups->tasks[i]);
     cgroups->count = 0;
 }

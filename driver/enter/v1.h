@@ -13,7 +13,7 @@
 #define V1_PATH_MAX 1024
 
 struct v1_cgroups {          /* owns; zeroed is empty */
-    struct fd procs[V1_MAX]; /* cgroup.procs, for writing */
+    struct fd tasks[V1_MAX]; /* their files of that name, for writing */
     size_t count;
 };
 

@@ -14,7 +14,11 @@
 #define DIR_MODE   0755
 #define MAKE_TRIES 10 /* another task's end may take the empty parent away in between */
 #define CPUS_MAX   4096
-#define PROCS      "cgroup.procs"
+/* What a child writes "0" into, to enter. In v1 `tasks`: it moves the one thread that asks, and
+ * that is all a child has yet. `cgroup.procs` moves a process, for which the kernel stops every
+ * fork and exit of the machine and waits for a grace period: 5 to 20 ms in one start of seven. */
+#define ENTER_V1 "tasks"
+#define ENTER_V2 "cgroup.procs"
 
 struct applying {
     const struct limits_site *site;
@@ -143,11 +147,11 @@ static bool write_one(struct applying *a, const struct limits_write *write, bool
     return code == 0 || refuse(a, write, value, code, is_strict, err);
 }
 
-static bool add_enter(char **list, const char *dir)
+static bool add_enter(char **list, const char *dir, const char *file)
 {
     for (size_t i = 0; i < LIMITS_ENTERS_MAX; i++)
         if (!list[i]) {
-            list[i] = str_format("%s/" PROCS, dir);
+            list[i] = str_format("%s/%s", dir, file);
             return true;
         }
     return false;
@@ -157,7 +161,7 @@ static bool is_listed(char *const *list, const char *dir)
 {
     for (size_t i = 0; list[i]; i++)
         if (strncmp(list[i], dir, strlen(dir)) == 0 &&
-            strcmp(list[i] + strlen(dir), "/" PROCS) == 0)
+            strcmp(list[i] + strlen(dir), "/" ENTER_V1) == 0)
             return true;
     return false; /* "cpu" and "cpuacct" may be one hierarchy */
 }
@@ -172,7 +176,7 @@ static bool make_v1(struct applying *a, enum limits_who who, unsigned controller
         if (limits_v1_dir(&a->site->place, who, c, &dir) && !make_dir(dir, err))
             return false;
         if (!is_listed(list, dir))
-            (void)add_enter(list, dir);
+            (void)add_enter(list, dir, ENTER_V1);
         if (c == CGROUP_MEMORY && who == LIMITS_AGENT)
             a->out->memory_dir = STEAL(dir);
     }
@@ -212,7 +216,7 @@ static void enter_cpuset(struct applying *a)
     const char *mount = a->site->place.layout->v1[CGROUP_CPUSET];
     const char *cpuset = a->site->cpuset;
     if (mount[0] != '\0' && strncmp(cpuset, mount, strlen(mount)) == 0 && is_enterable(cpuset))
-        (void)add_enter(a->out->agent, cpuset);
+        (void)add_enter(a->out->agent, cpuset, ENTER_V1);
 }
 
 /* The sidecar has a v2 cgroup wherever the agent has one: it is counted there. */
@@ -221,7 +225,7 @@ static void make_sidecar_v2(struct applying *a)
     CLEANUP(str_freep) char *dir = limits_sidecar_v2(a->site->place.agent_v2);
     struct err ignored = { 0 };
     if (a->site->has_sidecar && dir[0] != '\0' && make_dir(dir, &ignored))
-        (void)add_enter(a->out->sidecar, dir);
+        (void)add_enter(a->out->sidecar, dir, ENTER_V2);
 }
 
 /* Nomad's freezer of the task, and CPU time where no v2 cgroup counts it. */

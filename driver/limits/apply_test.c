@@ -136,10 +136,10 @@ Test(apply, v1_cgroups_are_made_written_and_removed)
     cr_assert(limits_apply(&fake.site, &want, &applied, &err), "%s", err.msg);
     expect("memory/nomad/1a2b.web/memory.limit_in_bytes", "67108864");
     expect("cpu/nomad/1a2b.web/cpu.shares", "100");
-    cr_expect(strstr(applied.agent[0], "memory/nomad/1a2b.web/cgroup.procs"));
-    cr_expect(strstr(applied.agent[1], "cpu/nomad/1a2b.web/cgroup.procs"));
-    cr_expect(strstr(applied.sidecar[0],
-                     "memory/nomad-driver-agent/sidecar-0123456789abcdef/cgroup.procs"));
+    cr_expect(strstr(applied.agent[0], "memory/nomad/1a2b.web/tasks"));
+    cr_expect(strstr(applied.agent[1], "cpu/nomad/1a2b.web/tasks"));
+    cr_expect(
+        strstr(applied.sidecar[0], "memory/nomad-driver-agent/sidecar-0123456789abcdef/tasks"));
     cr_expect(strstr(applied.memory_dir, "memory/nomad/1a2b.web"));
     cr_expect(fake_has(&fake, "memory/nomad-driver-agent/sidecar-0123456789abcdef"));
     cr_assert(limits_dirs_remove(&fake.site.place, &err));
@@ -183,7 +183,7 @@ Test(apply, a_reserved_cpuset_is_written_and_entered_a_shared_one_entered)
     cr_assert(limits_apply(&fake.site, &want, &applied, &err), "%s", err.msg);
     expect("cpuset/nomad/reserve/1a2b.web/cpuset.cpus", "0-1");
     expect("cpuset/nomad/reserve/1a2b.web/cpuset.mems", "0\n");
-    cr_expect(strstr(applied.agent[0], "reserve/1a2b.web/cgroup.procs"));
+    cr_expect(strstr(applied.agent[0], "reserve/1a2b.web/tasks"));
     cr_expect_null(applied.affinity);
     limits_applied_fini(&applied);
     fake_path(&fake, "cpuset/nomad/share", cpuset);
@@ -194,7 +194,7 @@ Test(apply, a_reserved_cpuset_is_written_and_entered_a_shared_one_entered)
     fake_file(&fake, "cpuset/nomad/share/cpuset.cpus", "0-3\n");
     fake_file(&fake, "cpuset/nomad/share/cpuset.mems", "0\n");
     cr_assert(limits_apply(&fake.site, &want, &applied, &err), "%s", err.msg);
-    cr_expect(strstr(applied.agent[0], "share/cgroup.procs"));
+    cr_expect(strstr(applied.agent[0], "share/tasks"));
     expect("cpuset/nomad/share/cpuset.cpus", "0-3\n");
     limits_applied_fini(&applied);
     want.cores = "1";
