@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,12 +15,14 @@
 /* Where the scratch file system is attached while it is filled; always a directory. */
 #define SCRATCH_AT "/proc"
 #define NAME_MAX_1 256
+#define LAZILY     2 /* MNT_DETACH, which the kernel keeps to itself */
 
 struct mounting {
     const struct isolation_plan *plan;
     int fds[ISOLATION_MOUNTS_MAX]; /* detached trees; -1 none, or left out */
-    int scratch;                   /* root of a tmpfs for covers and files; -1 not needed */
-    int root_fd;                   /* of the root that was opened last; -1 none */
+    bool is_left_out[ISOLATION_MOUNTS_MAX];
+    int scratch; /* root of a tmpfs for covers and files; -1 not needed */
+    int root_fd; /* of the root that was opened last; -1 none */
     const char *root;
 };
 
@@ -143,23 +145,58 @@ enum turn {
     TURN_SHARED,  /* before "/" becomes a slave: it must stay in the group of the host */
     TURN_HOST,    /* before anything is hidden */
     TURN_SCRATCH, /* while the scratch file system is attached */
-    TURN_PROC     /* when /proc is fresh */
+    TURN_PROC     /* when /proc is fresh: what is there, and what there is to be masked */
 };
 
 static enum turn turn_of(const struct isolation_mount *m)
 {
     if (is_scratch(m))
         return TURN_SCRATCH;
-    if ((m->flags & ISOLATION_IN_PLACE) != 0)
+    if (m->kind == ISOLATION_MASK_FILE || (m->flags & ISOLATION_IN_PLACE) != 0)
         return TURN_PROC;
     return (m->flags & ISOLATION_SHARED) != 0 ? TURN_SHARED : TURN_HOST;
+}
+
+/* `path` from behind `prefix` on (both relative, no slash at the ends); NULL when not below it. */
+static const char *below(const char *path, const char *prefix)
+{
+    const size_t len = strlen(prefix);
+    if (len == 0)
+        return path;
+    return strncmp(path, prefix, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
+}
+
+/* Whether it would find nothing to cover, also when all before it is in place. A tree that is
+ * cloned and not attached costs a grace period of the kernel when it is closed, and of what is
+ * masked half does not exist on most machines. */
+static bool is_for_nothing(const struct mounting *all, size_t index, int top)
+{
+    const struct isolation_mount *m = &all->plan->mount[index];
+    if ((m->kind != ISOLATION_MASK_FILE && m->kind != ISOLATION_COVER) ||
+        (m->flags & ISOLATION_OPTIONAL) == 0 || strcmp(m->root, "/") != 0)
+        return false;
+    for (size_t i = 0; i < index; i++) {
+        const struct isolation_mount *above = &all->plan->mount[i];
+        const char *rest = below(m->target, above->root + 1);
+        if (rest != NULL && below(rest, above->target) != NULL)
+            return false;
+    }
+    return faccessat(top, m->target, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+static void leave_out(struct mounting *all)
+{
+    const int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < all->plan->mount_count; i++)
+        all->is_left_out[i] = is_for_nothing(all, i, top);
+    (void)close(top);
 }
 
 static bool open_sources(struct mounting *all, enum turn turn, struct isolation_failure *out)
 {
     for (size_t i = 0; i < all->plan->mount_count; i++) {
         const struct isolation_mount *m = &all->plan->mount[i];
-        if (m->kind == ISOLATION_LINK || turn_of(m) != turn)
+        if (m->kind == ISOLATION_LINK || turn_of(m) != turn || all->is_left_out[i])
             continue;
         all->fds[i] = open_source(all, i);
         const bool is_absent = all->fds[i] < 0 && (errno == ENOENT || errno == ENOTDIR);
@@ -184,7 +221,7 @@ static bool fill_scratch(struct mounting *all, struct isolation_failure *out)
         return false;
     }
     bool good = open_sources(all, TURN_SCRATCH, out);
-    if (umount2(SCRATCH_AT, MNT_DETACH) != 0 && good) {
+    if (syscall(SYS_umount2, SCRATCH_AT, LAZILY) != 0 && good) {
         out->os_errno = errno;
         return false;
     }
@@ -337,7 +374,7 @@ static bool mount_proc(const struct isolation_plan *plan, struct isolation_failu
 {
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     const char *data = (plan->flags & ISOLATION_HIDE_PIDS) != 0 ? "hidepid=2" : NULL;
-    if (mount("proc", "/proc", "proc", flags, data) == 0)
+    if (syscall(SYS_mount, "proc", "/proc", "proc", flags, data) == 0)
         return true;
     *out = (struct isolation_failure){ ISOLATION_STAGE_PROC, errno, -1 };
     return false;
@@ -353,11 +390,14 @@ static bool make_namespace(struct mounting *all, bool in_pidns, struct isolation
     if (!open_sources(all, TURN_SHARED, out))
         return false;
     /* Slave, not private: nothing leaves, but what the host unmounts is not kept alive in here. */
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) {
+    if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) {
         *out = (struct isolation_failure){ ISOLATION_STAGE_MOUNTS, errno, -1 };
         return false;
     }
-    return open_sources(all, TURN_HOST, out) && (!in_pidns || mount_proc(all->plan, out));
+    if (!open_sources(all, TURN_HOST, out) || (in_pidns && !mount_proc(all->plan, out)))
+        return false;
+    leave_out(all);
+    return true;
 }
 
 static bool needs_scratch(const struct isolation_plan *plan)
