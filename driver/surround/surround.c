@@ -200,7 +200,7 @@ static void fill_modes(const struct surround_in *in, struct isolation_wish *wish
 {
     const struct task_config *task = &in->spec->config;
     const char *level = task->isolation ? task->isolation : in->config->isolation;
-    isolation_kernel_read(&wish->kernel);
+    wish->kernel = *in->kernel;
     wish->require = strcmp(level, "require") == 0;
     wish->no_seccomp = has_word(&task->unconfined, "seccomp");
     wish->no_landlock = has_word(&task->unconfined, "landlock");

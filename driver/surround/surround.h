@@ -7,12 +7,14 @@
 #include "common/base/buf.h"
 #include "driver/surround/resolve.h"
 
+struct isolation_kernel;
 struct plugin_config;
 struct task_spec;
 
 struct surround_in { /* borrows */
     const struct task_spec *spec;
     const struct plugin_config *config;
+    const struct isolation_kernel *kernel; /* what can be had here */
     const struct user_ids *user;
     const char *command, *task_dir;
     const char *state_path; /* or NULL */

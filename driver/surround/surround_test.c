@@ -10,6 +10,7 @@
 
 #include "common/base/file.h"
 #include "common/base/own.h"
+#include "driver/isolation/kernel.h"
 #include "driver/isolation/plan.h"
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
@@ -50,9 +51,14 @@ TestSuite(surround, .init = begin, .fini = finish);
 static bool make(void)
 {
     CLEANUP(str_freep) char *task_dir = str_format("%s/web", spec->alloc_dir);
-    const struct surround_in in = {
-        .spec = spec, .config = &config, .user = &user, .command = "/bin/sh", .task_dir = task_dir
-    };
+    struct isolation_kernel kernel;
+    isolation_kernel_read(&kernel);
+    const struct surround_in in = { .spec = spec,
+                                    .config = &config,
+                                    .kernel = &kernel,
+                                    .user = &user,
+                                    .command = "/bin/sh",
+                                    .task_dir = task_dir };
     surround_fini(&surround);
     if (!surround_make(&in, &surround, &err))
         return false;

@@ -43,7 +43,7 @@ bool entry_new(struct tasks *tasks, const char *id, const char *alloc_id, const 
     if (!task_paths_init(config->state_dir, config->run_dir, alloc_id, name, &paths, err))
         return false;
     struct task *task = mem_new(struct task);
-    paths.layout = &tasks->layout;
+    paths.layout = &tasks->machine.layout;
     *task = (struct task){ .magic = TASK_MAGIC,
                            .tasks = tasks,
                            .id = str_copy(id),

@@ -7,6 +7,7 @@
 #include "common/base/fd.h"
 #include "common/proc/identity.h"
 #include "common/proc/spawn.h"
+#include "driver/host/machine.h"
 #include "driver/host/usage.h"
 #include "driver/nomad/task_spec.h"
 #include "driver/task/birth.h"
@@ -99,8 +100,8 @@ struct task {
 
 struct tasks {
     struct loop *loop;
-    struct rules *rules;         /* held: for what begins from now on */
-    struct cgroup_layout layout; /* of this machine, as the process began */
+    struct rules *rules;    /* held: for what begins from now on */
+    struct machine machine; /* as the process began */
     char boot_id[PROC_BOOT_ID_BYTES];
     task_event_fn *on_event;
     void *event_arg;

@@ -151,6 +151,15 @@ static bool spawn(struct task *task)
     return true;
 }
 
+static bool make_plan(struct task *task)
+{
+    const struct plan_in in = { .spec = task->spec,
+                                .config = &task->rules->config,
+                                .machine = &task->tasks->machine,
+                                .paths = &task->paths };
+    return task_plan_make(&in, &task->job->plan, &task->job->err);
+}
+
 /* One job and not three: each way to a worker and back costs a start two thread switches. */
 void job_prepare(void *arg)
 {
@@ -159,8 +168,7 @@ void job_prepare(void *arg)
     if (!job->is_ours && !claim(task))
         return;
     job->sign = SIGN_FAILED;
-    if (!job->is_planned &&
-        !task_plan_make(task->spec, &task->rules->config, &task->paths, &job->plan, &job->err))
+    if (!job->is_planned && !make_plan(task))
         return;
     job->is_planned = true;
     if (open_logs(task) && spawn(task))

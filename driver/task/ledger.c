@@ -234,13 +234,19 @@ static bool claim_free(const struct task_paths *paths, const struct ledger_ask *
            clear_dead(paths, has_launch ? &out->launch : NULL, ask, err);
 }
 
+/* Not durable yet: ledger_publish sees to that, once for the directory and what is in it. */
+static bool claim_dir(const struct task_paths *paths, struct err *err)
+{
+    return mkdir(paths->dir, 0700) == 0 || errno == EEXIST || dir_make(paths->dir, 0700, err);
+}
+
 bool ledger_claim(const struct task_paths *paths, const struct ledger_ask *ask,
                   struct ledger_entry *out, struct err *err)
 {
     CLEANUP(fd_closep) struct fd lock = FD_NONE;
     bool is_absent = false;
     *out = (struct ledger_entry){ .lock = FD_NONE };
-    if (!dir_make(paths->dir, 0700, err))
+    if (!claim_dir(paths, err))
         return false;
     if (!lock_try(paths, true, &lock, &is_absent, err)) {
         (void)rmdir(paths->dir); /* when it is empty it is ours, made a moment ago */
@@ -300,7 +306,8 @@ bool ledger_find(const struct task_paths *paths, const struct ledger_ask *ask,
 
 /* Written in place and not by file_publish: under our lock nobody reads it but to learn that the
  * lock is held, a torn one has a wrong checksum and counts as none, and a start waits for one
- * commit of the journal instead of two. */
+ * commit of the journal instead of two: the file's, after which the directories that were changed
+ * with it have little left to write. */
 bool ledger_publish(const struct task_paths *paths, const struct launch *launch, struct err *err)
 {
     CLEANUP(buf_fini) struct buf bytes = { 0 };
@@ -316,7 +323,11 @@ bool ledger_publish(const struct task_paths *paths, const struct launch *launch,
         return err_sys(err, errno, "create \"%s\"", paths->launch);
     if (!fd_write_all(file.raw, bytes.data, bytes.len, err))
         return err_wrap(err, "write \"%s\"", paths->launch);
-    if (fsync(file.raw) < 0 || fsync(dir.raw) < 0)
+    CLEANUP(fd_closep)
+    struct fd above = { openat(dir.raw, "..", O_DIRECTORY | O_RDONLY | O_CLOEXEC) };
+    if (!fd_is_open(above))
+        return err_sys(err, errno, "open the directory above \"%s\"", paths->dir);
+    if (fsync(file.raw) < 0 || fsync(dir.raw) < 0 || fsync(above.raw) < 0)
         return err_sys(err, errno, "sync \"%s\"", paths->launch);
     return true;
 }

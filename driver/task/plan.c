@@ -6,6 +6,7 @@
 
 #include "common/base/own.h"
 #include "common/cgroup/cgroup.h"
+#include "driver/host/machine.h"
 #include "driver/nomad/agent_hcl.h"
 #include "driver/nomad/plugin_config.h"
 #include "driver/nomad/task_spec.h"
@@ -41,24 +42,22 @@ static bool is_cgroup(const char *dir)
 
 /* Nomad's scope holds the agent in a directory of its own, so that ours is ours to freeze and
  * kill. On v1 and hybrid hosts Nomad's path is of another hierarchy: then our own parent. */
-static char *choose_cgroup(const struct task_spec *spec, const struct plugin_config *config,
-                           const char *key)
+static char *choose_cgroup(const struct plan_in *in)
 {
-    struct err ignored = { 0 };
-    char found[CGROUP_PATH_MAX];
-    const char *given = spec->resources.cpuset_cgroup;
-    if (given && cgroup_mount(found, &ignored) && is_below(given, found) && is_cgroup(given))
+    const char *given = in->spec->resources.cpuset_cgroup;
+    const char *unified = in->machine->layout.unified;
+    const char *parent = in->config->cgroup_parent;
+    if (given && unified[0] != '\0' && is_below(given, unified) && is_cgroup(given))
         return str_format("%s/agent", given);
-    if (config->cgroup_parent)
-        return str_format("%s/agent-%s", config->cgroup_parent, key);
-    if (!cgroup_own(found, &ignored))
+    if (!parent && in->machine->own_cgroup[0] == '\0')
         return str_copy("");
-    return str_format("%s/agent-%s", found, key);
+    return str_format("%s/agent-%s", parent ? parent : in->machine->own_cgroup, in->paths->key);
 }
 
-static bool plan_sidecar(const struct task_spec *spec, const struct plugin_config *config,
-                         const struct task_paths *paths, struct task_plan *out, struct err *err)
+static bool plan_sidecar(const struct plan_in *from, struct task_plan *out, struct err *err)
 {
+    const struct task_spec *spec = from->spec;
+    const struct plugin_config *config = from->config;
     const char *region = task_spec_env(spec, "NOMAD_REGION");
     if (!helper_find(config->sidecar, "agent-sidecar", PLAN_LIBEXEC, &out->sidecar, err) ||
         !state_path_find(spec, out->task_dir, &out->state_path, err))
@@ -68,7 +67,7 @@ static bool plan_sidecar(const struct task_spec *spec, const struct plugin_confi
                                   .store = config->store,
                                   .key_file = config->key_file,
                                   .state_path = out->state_path,
-                                  .api_path = paths->api,
+                                  .api_path = from->paths->api,
                                   .node = spec->node_name,
                                   .alloc_id = spec->alloc_id,
                                   .region = region ? region : "",
@@ -76,12 +75,12 @@ static bool plan_sidecar(const struct task_spec *spec, const struct plugin_confi
     return agent_hcl_put(&in, &out->agent_hcl, err);
 }
 
-static bool plan_surround(const struct task_spec *spec, const struct plugin_config *config,
-                          const struct task_paths *paths, struct task_plan *out, struct err *err)
+static bool plan_surround(const struct plan_in *from, struct task_plan *out, struct err *err)
 {
-    const struct surround_in in = { .spec = spec,
-                                    .config = config,
-                                    .api = paths->api,
+    const struct surround_in in = { .spec = from->spec,
+                                    .config = from->config,
+                                    .kernel = &from->machine->kernel,
+                                    .api = from->paths->api,
                                     .user = &out->user,
                                     .command = out->command,
                                     .task_dir = out->task_dir,
@@ -89,9 +88,10 @@ static bool plan_surround(const struct task_spec *spec, const struct plugin_conf
     return surround_make(&in, &out->surround, err);
 }
 
-static bool plan_fill(const struct task_spec *spec, const struct plugin_config *config,
-                      const struct task_paths *paths, struct task_plan *out, struct err *err)
+static bool plan_fill(const struct plan_in *in, struct task_plan *out, struct err *err)
 {
+    const struct task_spec *spec = in->spec;
+    const struct plugin_config *config = in->config;
     if (!check_logs(spec, config, err) || !task_dir_find(spec, &out->task_dir, err) ||
         !user_find(ETC, spec->user, &out->user, err) ||
         !command_find(spec, &out->user, &out->command, err) ||
@@ -99,9 +99,8 @@ static bool plan_fill(const struct task_spec *spec, const struct plugin_config *
         return false;
     if (!limits_want_make(spec, config, sysconf(_SC_NPROCESSORS_ONLN), &out->limits, err))
         return false;
-    out->cgroup_dir = choose_cgroup(spec, config, paths->key);
-    return (!spec->config.has_state || plan_sidecar(spec, config, paths, out, err)) &&
-           plan_surround(spec, config, paths, out, err);
+    out->cgroup_dir = choose_cgroup(in);
+    return (!spec->config.has_state || plan_sidecar(in, out, err)) && plan_surround(in, out, err);
 }
 
 bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,
@@ -111,11 +110,10 @@ bool helpers_find(const struct plugin_config *config, char **out_shim, char **ou
            helper_find(config->sidecar, "agent-sidecar", PLAN_LIBEXEC, out_sidecar, err);
 }
 
-bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
-                    const struct task_paths *paths, struct task_plan *out, struct err *err)
+bool task_plan_make(const struct plan_in *in, struct task_plan *out, struct err *err)
 {
     *out = (struct task_plan){ 0 };
-    if (plan_fill(spec, config, paths, out, err))
+    if (plan_fill(in, out, err))
         return true;
     task_plan_fini(out);
     return false;

@@ -10,8 +10,16 @@
 
 #define PLAN_LIBEXEC "/usr/libexec/nomad-driver-agent" /* where our helpers are installed */
 
+struct machine;
 struct plugin_config;
 struct task_spec;
+
+struct plan_in { /* borrows */
+    const struct task_spec *spec;
+    const struct plugin_config *config;
+    const struct machine *machine;
+    const struct task_paths *paths;
+};
 
 struct task_plan { /* owns; zeroed is empty */
     struct user_ids user;
@@ -28,9 +36,7 @@ struct task_plan { /* owns; zeroed is empty */
 
 /** Errors: those of resolve.h and surround.h, each naming the key; INVALID a state without any
  *  store, a limit above the node's. */
-MUST_USE bool task_plan_make(const struct task_spec *spec, const struct plugin_config *config,
-                             const struct task_paths *paths, struct task_plan *out,
-                             struct err *err);
+MUST_USE bool task_plan_make(const struct plan_in *in, struct task_plan *out, struct err *err);
 /** The paths of the helpers that a node of this configuration uses. The caller owns both. Errors:
  *  NOT_FOUND, DENIED; `*out_shim` set: it is the sidecar's. */
 MUST_USE bool helpers_find(const struct plugin_config *config, char **out_shim, char **out_sidecar,

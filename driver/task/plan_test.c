@@ -1,6 +1,7 @@
 #include "driver/task/plan.h"
 
 #include "common/cgroup/cgroup.h"
+#include "driver/host/machine.h"
 #include "driver/task/rig_test.h"
 
 static struct rig rig; /* only its directories and configuration */
@@ -25,7 +26,12 @@ TestSuite(plan, .init = setup, .fini = teardown);
 
 static bool make(struct task_spec *spec)
 {
-    return task_plan_make(spec, &rig.config, &paths, &plan, &err);
+    struct machine machine;
+    machine_read(&machine);
+    const struct plan_in in = {
+        .spec = spec, .config = &rig.config, .machine = &machine, .paths = &paths
+    };
+    return task_plan_make(&in, &plan, &err);
 }
 
 static struct task_spec *spec_with_state(void)

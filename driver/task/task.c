@@ -35,7 +35,7 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     tasks->on_event = on_event;
     tasks->event_arg = arg;
     tasks->rules = rules_new(config);
-    cgroup_layout_read("", &tasks->layout);
+    machine_read(&tasks->machine);
     tasks->execs = execs_new(loop);
     if (!proc_boot_id(tasks->boot_id, &err))
         LOG(LOG_ERROR, "boot id cannot be read", F(error, &err)); /* no launch will match it */
@@ -446,7 +446,7 @@ struct sample {
 static const char *own_v1(const struct sample *s, enum limits_who who,
                           enum cgroup_controller controller, char out[CGROUP_PATH_MAX])
 {
-    const struct limits_place place = { .layout = &s->tasks->layout,
+    const struct limits_place place = { .layout = &s->tasks->machine.layout,
                                         .agent_v2 = s->cgroup,
                                         .nomad = "",
                                         .alloc_id = s->alloc_id,
