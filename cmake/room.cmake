@@ -1,11 +1,13 @@
 # room(<path> USES <rooms> LIBS <libraries>) - a directory of modules as one static library.
-# program(<name> <dir> ROOMS <rooms> [STATIC]) - <dir>/main.c linked with its rooms.
+# program(<name> <dir> ROOMS <rooms> [STATIC] [MUSL]) - <dir>/main.c linked with its rooms.
+# MUSL (rooms without libraries only): against musl in a release build by gcc, where it is installed.
 #
 # `scripts/layers` reads the room() lines too: an edge that is not declared fails there, one
 # that does not link fails here. Every X_test.c beside X.c becomes the test <room>/X.
 include(cmake/flags.cmake)
 include(cmake/libs.cmake)
 include(cmake/proto.cmake)
+include(cmake/musl.cmake)
 
 function(room path)
   cmake_parse_arguments(ROOM "" "" "USES;LIBS" ${ARGN})
@@ -53,7 +55,7 @@ function(room_test path target stem source)
 endfunction()
 
 function(program name dir)
-  cmake_parse_arguments(PROGRAM "STATIC" "" "ROOMS" ${ARGN})
+  cmake_parse_arguments(PROGRAM "STATIC;MUSL" "" "ROOMS" ${ARGN})
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${dir}/main.c)
     return()
   endif()
@@ -63,6 +65,10 @@ function(program name dir)
     set(PROGRAM_ROOMS ${dir})
   endif()
   list(TRANSFORM PROGRAM_ROOMS REPLACE "/" "_")
+  if(PROGRAM_MUSL AND MUSL_SPECS)
+    musl_link(${name} ${PROGRAM_ROOMS})
+    return()
+  endif()
   target_link_libraries(${name} PRIVATE ${PROGRAM_ROOMS})
   if(TARGET tsan_defaults)
     target_link_libraries(${name} PRIVATE tsan_defaults)

@@ -16,6 +16,13 @@ _Static_assert(sizeof(rows) / sizeof(rows[0]) == ERR_KIND_COUNT, "a row for each
 
 static const char ellipsis[] = "...";
 
+/* Neither translates nor allocates: an error is also made after a fork. */
+#ifdef __GLIBC__
+#define errno_text strerrordesc_np
+#else /* musl */
+#define errno_text strerror
+#endif
+
 /* Marks a message that did not fit; `want` is what snprintf would have written. A cut inside a
  * UTF-8 sequence is moved back to its first byte. What was quoted from outside may be no UTF-8. */
 static void finish(char *msg, size_t size, int want)
@@ -50,7 +57,7 @@ bool err_sys(struct err *err, int os_errno, const char *fmt, ...)
     int want = vsnprintf(what, sizeof(what), fmt, args);
     va_end(args);
     finish(what, sizeof(what), want);
-    const char *why = strerrordesc_np(os_errno);
+    const char *why = errno_text(os_errno);
     want = snprintf(err->msg, sizeof(err->msg), "%s: %s", what, why ? why : "unknown error");
     finish(err->msg, sizeof(err->msg), want);
     err->kind = ERR_SYSTEM;

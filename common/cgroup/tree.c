@@ -94,7 +94,7 @@ static bool look_around(int dir, ino64_t ino, struct around *out)
     *out = (struct around){ 0 };
     if (lseek(dir, 0, SEEK_SET) < 0)
         return false;
-    while ((len = getdents64(dir, entries, sizeof(entries))) > 0)
+    while ((len = getdents64(dir, (void *)entries, sizeof(entries))) > 0)
         for (ssize_t at = 0; at < len;) {
             const struct dirent64 *entry = (const void *)(entries + at);
             if (!around_add(out, ino, entry))

@@ -73,7 +73,7 @@ unsigned strays_kill(pid_t leader)
     unsigned count = 0;
     ssize_t len;
     CLEANUP(fd_closep) struct fd proc = { open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-    while (fd_is_open(proc) && (len = getdents64(proc.raw, entries, sizeof(entries))) > 0)
+    while (fd_is_open(proc) && (len = getdents64(proc.raw, (void *)entries, sizeof(entries))) > 0)
         for (ssize_t at = 0; at < len;) {
             const struct dirent64 *entry = (const void *)(entries + at);
             if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')

@@ -129,9 +129,9 @@ static int set_limits(const struct isolation_subject *s, int *object)
         return errno;
     for (size_t i = 0; i < s->plan->limit_count; i++) {
         const struct isolation_limit *limit = &s->plan->limits[i];
-        const struct rlimit want = { limit->soft, limit->hard };
+        const uint64_t want[2] = { limit->soft, limit->hard };
         *object = (int)i;
-        if (setrlimit((__rlimit_resource_t)limit->number, &want) != 0)
+        if (syscall(SYS_prlimit64, 0, limit->number, want, NULL) != 0)
             return errno;
     }
     return 0;

@@ -1,12 +1,12 @@
 #include "driver/isolation/seccomp.h"
 
+#include <asm/unistd.h>
 #include <assert.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/own.h"
@@ -36,7 +36,7 @@ struct call_row {
     unsigned cap;
 };
 #define CALL(call, cap, refusal, why) \
-    { #call, #cap, #refusal, why, SYS_##call, DENY_##refusal, CAP_##cap },
+    { #call, #cap, #refusal, why, __NR_##call, DENY_##refusal, CAP_##cap },
 static const struct call_row call_rows[] = {
     ISOLATION_CALLS(CALL)
 #ifdef __x86_64__
@@ -62,10 +62,10 @@ struct argument_row {
 #define OF_HAS(value)    TEST_HAS, value, NULL, 0
 #define OF_IS(value)     TEST_IS, value, NULL, 0
 #define OF_NOT_IN(value) TEST_NOT_IN, 0, list_##value, COUNT(list_##value)
-#define ARGUMENT(call, cap, argument, test, value, refusal, why)               \
-    {                                                                          \
-        #call,     #cap,     #refusal,        why, SYS_##call, DENY_##refusal, \
-        CAP_##cap, argument, OF_##test(value)                                  \
+#define ARGUMENT(call, cap, argument, test, value, refusal, why)                \
+    {                                                                           \
+        #call,     #cap,     #refusal,        why, __NR_##call, DENY_##refusal, \
+        CAP_##cap, argument, OF_##test(value)                                   \
     },
 static const struct argument_row argument_rows[] = { ISOLATION_ARGUMENTS(ARGUMENT) };
 
@@ -231,5 +231,5 @@ void isolation_filter_put_doc(struct buf *out)
 bool isolation_can_filter(void)
 {
     uint32_t action = SECCOMP_RET_ERRNO;
-    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+    return syscall(__NR_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }

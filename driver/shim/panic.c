@@ -33,7 +33,12 @@ _Noreturn void shim_panic(void)
 
 /* In place of libc's, which would only abort: a broken invariant must not leave an agent running.
  */
-void __assert_fail(const char *expr, const char *file, unsigned int line, const char *function)
+#ifdef __GLIBC__
+typedef unsigned int assert_line;
+#else /* musl */
+typedef int assert_line;
+#endif
+void __assert_fail(const char *expr, const char *file, assert_line line, const char *function)
 {
     const char *const parts[] = { "agent-shim: assertion failed: ", expr, " in ", function, "\n" };
     (void)file, (void)line;
