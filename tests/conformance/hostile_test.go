@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,21 @@ func disk(t testing.TB) string {
 	return fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
 }
 
+// listenAbstract waits on an abstract name, which everybody in the network namespace can reach unless
+// Landlock scopes it (Linux 6.12); "" on a kernel that cannot.
+func listenAbstract(t testing.TB) string {
+	const abiThatScopes = 6
+	abi, _, _ := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if int(abi) < abiThatScopes {
+		return ""
+	}
+	name := "hostile-" + hexWord(8)
+	listener, err := net.Listen("unix", "@"+name)
+	check(t, err)
+	t.Cleanup(func() { listener.Close() })
+	return name
+}
+
 func testHostile(t *testing.T, user string) {
 	needRoot(t)
 	n := StartedNode(t)
@@ -39,6 +55,7 @@ func testHostile(t *testing.T, user string) {
 	task.Config["command"] = n.hostile()
 	task.Config["args"] = []any{n.Config["state_dir"], n.Config["run_dir"], disk(t)}
 	task.More = M{"user": user}
+	task.Env["HOSTILE_ABSTRACT"] = listenAbstract(t)
 	bystander := n.Run("bystander")
 	task.Start()
 	task.Out.Await(t, "done\n")

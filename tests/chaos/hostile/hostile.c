@@ -1,6 +1,10 @@
 /* hostile - an agent that tries to get out. tests/conformance/hostile_test.go runs it as a task.
  *
  *   hostile RECORDS SOCKETS DEVICE     tries everything in the table, a line each
+ *   hostile who                        says its effective user
+ *   hostile bomb                       forks for ever, in every process, deaf to signals
+ *   hostile starve                     64 processes that only burn, deaf to signals
+ *   hostile flood                      writes without end
  *
  * "<attack>: refused (<errno>)" or "<attack>: WORKED". RECORDS and SOCKETS are the driver's
  * directories, DEVICE is major:minor of a disk of the host. What only shows from outside (a dead or
@@ -257,6 +261,18 @@ static bool speak_to_the_shim(void)
     return connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
 }
 
+/* To somebody outside who waits for it on an abstract name, which no directory guards. */
+static bool pass_a_descriptor_out(void)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    const char *name = getenv("HOSTILE_ABSTRACT");
+    if (name == NULL)
+        return false;
+    const int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "%s", name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return connect(fd, (struct sockaddr *)&at, (socklen_t)(sizeof(at.sun_family) + 1 + len)) == 0;
+}
+
 static bool regain_privileges(void) { return getuid() != 0 && (setuid(0) == 0 || setgid(0) == 0); }
 
 #define ATTACKS(X)             \
@@ -298,6 +314,7 @@ static bool regain_privileges(void) { return getuid() != 0 && (setuid(0) == 0 ||
     X(odd_sockets)             \
     X(type_into_a_terminal)    \
     X(speak_to_the_shim)       \
+    X(pass_a_descriptor_out)   \
     X(regain_privileges)       \
     X(chroot_and_climb)
 
@@ -336,8 +353,47 @@ static void leave_processes(void)
     }
 }
 
+static void be_deaf(void)
+{
+    for (int signo = 1; signo < 32; signo++)
+        (void)signal(signo, SIG_IGN);
+}
+
+static int bomb(void)
+{
+    be_deaf();
+    for (;;)
+        (void)fork();
+}
+
+static int starve(void)
+{
+    be_deaf();
+    for (int i = 0; i < 6; i++)
+        (void)fork();
+    for (volatile unsigned burnt = 0;; burnt++)
+        continue;
+}
+
+static int flood(void)
+{
+    static char block[65536];
+    be_deaf();
+    memset(block, 'x', sizeof(block) - 1);
+    block[sizeof(block) - 1] = '\n';
+    for (;;)
+        (void)!write(1, block, sizeof(block));
+}
+
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        int (*run)(void);
+    } sieges[] = { { "bomb", bomb }, { "starve", starve }, { "flood", flood } };
+    for (size_t i = 0; argc == 2 && i < sizeof(sieges) / sizeof(sieges[0]); i++)
+        if (strcmp(argv[1], sieges[i].name) == 0)
+            return sieges[i].run();
     if (argc == 2 && strcmp(argv[1], "who") == 0)
         return printf("euid %d\n", (int)geteuid()) < 0;
     if (argc != 4)
