@@ -21,7 +21,7 @@ func siege(t *testing.T, n *Node, mode string, procs int, more func(*Task)) *Tas
 		more(task)
 	}
 	task.Start()
-	Eventually(t, 20*time.Second, "the attack in full", func() bool { return len(task.Procs()) >= procs })
+	Eventually(t, 40*time.Second, "the attack in full", func() bool { return len(task.Procs()) >= procs })
 	return task
 }
 
@@ -29,7 +29,7 @@ func siege(t *testing.T, n *Node, mode string, procs int, more func(*Task)) *Tas
 func raised(t *testing.T, n *Node, task *Task) {
 	t.Helper()
 	took, err := task.Stop("SIGTERM", time.Second)
-	if err != nil || took > 15*time.Second {
+	if err != nil || took > 30*time.Second {
 		t.Errorf("stop: %v after %v", err, took)
 	}
 	WantResult(t, task.Wait(), 137, int(syscall.SIGKILL))
