@@ -39,6 +39,8 @@
 #define PACK_BYTES_MAX    ((uint64_t)1 << 46)
 #define PACK_SEALED_MAX   (CHUNK_MAX + 4096) /* bytes of any sealed chunk: stored raw at worst */
 #define PACK_PART_MAX     ((size_t)1 << 20)  /* bytes of a sealed index block or manifest */
+/* What `plain_len` bytes are at most when sealed (sidecar/crypto/keys.h): raw, behind a mark. */
+#define PACK_SEALED_BYTES(plain_len) ((plain_len) + 1 + CRYPTO_SEAL_BYTES)
 
 #define MANIFEST_NAME_MAX   512
 #define MANIFEST_TEXT_MAX   256  /* bytes of label or reason */

@@ -30,8 +30,6 @@ struct pack_bind {
     uint64_t offset;         /* PACK_INDEX, PACK_MANIFEST; chunks: 0 */
 };
 
-#define PACK_SEALED_BYTES(plain_len) ((plain_len) + 1 + CRYPTO_SEAL_BYTES)
-
 /** Compresses (unless that makes it longer) and seals `plain` (at most PACK_PART_MAX bytes) into
  * `out`, which has room for PACK_SEALED_BYTES(plain.len); returns the length. */
 size_t pack_seal(const struct agent_keys *keys, struct squeeze *squeeze,

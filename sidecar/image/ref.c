@@ -3,7 +3,6 @@
 #include "common/base/own.h"
 #include "common/base/text.h"
 #include "sidecar/image/limits.h"
-#include "sidecar/image/pack.h"
 
 #include <inttypes.h>
 #include <stdio.h>
