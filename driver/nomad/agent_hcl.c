@@ -50,11 +50,14 @@ static bool put_state(const struct agent_hcl *in, struct buf *out, struct err *e
 static bool put_lease(const struct agent_hcl *in, struct buf *out, struct err *err)
 {
     const struct task_config *c = in->config;
-    buf_put_str(out, "lease {\n");
-    if (c->lease.store && !hcl_put_attr(out, 1, "store", c->lease.store, err))
+    const char *store = c->lease.store ? c->lease.store : in->lease_store;
+    const int64_t ttl_ms = c->lease.ttl_ms ? c->lease.ttl_ms : in->lease_ttl_ms;
+    if (!task_config_check_margin(c, ttl_ms, err))
         return false;
-    if (!put_ms(out, "ttl", c->lease.ttl_ms, err) ||
-        !put_ms(out, "margin", c->lease.margin_ms, err))
+    buf_put_str(out, "lease {\n");
+    if (store && !hcl_put_attr(out, 1, "store", store, err))
+        return false;
+    if (!put_ms(out, "ttl", ttl_ms, err) || !put_ms(out, "margin", c->lease.margin_ms, err))
         return false;
     buf_put_str(out, "}\n");
     return true;

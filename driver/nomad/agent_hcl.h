@@ -9,8 +9,10 @@
 struct task_config;
 
 struct agent_hcl {
-    const char *name;  /* of the agent: the identity of its state */
-    const char *store; /* for a state that names none; NULL: none */
+    const char *name;        /* of the agent: the identity of its state */
+    const char *store;       /* for a state that names none; NULL: none */
+    const char *lease_store; /* for a lease that names none; NULL: the state's store */
+    int64_t lease_ttl_ms;    /* for a lease that has none */
     const char *key_file;
     const char *state_path; /* absolute */
     const char *api_path;
@@ -18,6 +20,6 @@ struct agent_hcl {
     const struct task_config *config; /* has_state is true (asserted) */
 };
 
-/** Appends the text. Errors: INVALID no store named by the job nor by the plugin, a value that is
- *  not UTF-8. */
+/** Appends the text. Errors: INVALID no store named by the job nor by the plugin, a margin that
+ *  does not fit the ttl, a value that is not UTF-8. */
 MUST_USE bool agent_hcl_put(const struct agent_hcl *in, struct buf *out, struct err *err);

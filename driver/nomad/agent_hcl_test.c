@@ -16,6 +16,7 @@ static struct task_config config = {
 static const struct agent_hcl input = {
     .name = "default/j/g/t/0",
     .store = "file:///s",
+    .lease_ttl_ms = 15000,
     .key_file = "/k",
     .state_path = "/alloc/t/local/state",
     .api_path = "/run/x.api",
@@ -86,6 +87,42 @@ Test(agent_hcl, a_store_of_the_job_wins_and_one_is_needed)
     cr_assert(agent_hcl_put(&in, &text, &err));
     cr_assert(strstr(buf_borrow_str(&text), "file:///job"));
     cr_assert_null(strstr(buf_borrow_str(&text), "file:///s\""));
+}
+
+Test(agent_hcl, the_lease_of_the_plugin_is_for_jobs_that_say_nothing)
+{
+    struct err err = { 0 };
+    struct agent_hcl in = input;
+    struct task_config own = config;
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    own.lease.ttl_ms = 0;
+    in.lease_store = "file:///register";
+    in.config = &own;
+    cr_assert(agent_hcl_put(&in, &text, &err), "%s", err.msg);
+    cr_assert(strstr(buf_borrow_str(&text),
+                     "lease {\n  store = \"file:///register\"\n  ttl = \"15000ms\"\n"));
+    own.lease.store = "file:///job";
+    own.lease.ttl_ms = 7000;
+    text.len = 0;
+    cr_assert(agent_hcl_put(&in, &text, &err), "%s", err.msg);
+    cr_assert(
+        strstr(buf_borrow_str(&text), "lease {\n  store = \"file:///job\"\n  ttl = \"7000ms\"\n"));
+}
+
+Test(agent_hcl, a_margin_that_does_not_fit_the_plugins_ttl_is_refused)
+{
+    struct err err = { 0 };
+    struct agent_hcl in = input;
+    struct task_config own = config;
+    CLEANUP(buf_fini) struct buf text = { 0 };
+    own.lease.ttl_ms = 0;
+    own.lease.margin_ms = 6000;
+    in.config = &own;
+    cr_assert_not(agent_hcl_put(&in, &text, &err));
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert(strstr(err.msg, "lease.margin"), "%s", err.msg);
+    own.lease.margin_ms = 5000;
+    cr_assert(agent_hcl_put(&in, &text, &err), "%s", err.msg);
 }
 
 Test(agent_hcl, text_that_is_not_utf8_is_refused)

@@ -84,6 +84,7 @@ static bool check(const struct plugin_config *c, struct err *err)
            check_absolute("key_file", c->key_file, err) &&
            check_absolute("cgroup_parent", c->cgroup_parent, err) &&
            config_check_store(&plugin_config_table, "store", c->store, err) &&
+           config_check_store(&plugin_config_table, "lease_store", c->lease_store, err) &&
            check_level(c->log_level, err) && check_collection(c->log_collection, err) &&
            check_isolation(c->isolation, err) && check_words(&c->allow_unconfined, err) &&
            check_paths("allow_host_paths", &c->allow_host_paths, err) &&

@@ -9,9 +9,11 @@ struct plugin_config {
     char *run_dir;        /* absolute; sockets, must be on a local file system */
     char *shim, *sidecar; /* absolute paths, or NULL: beside the plugin, then libexec */
     char *store;          /* default state store URL, or NULL */
-    char *key_file;       /* never NULL after decoding: <state_dir>/agent.key by default */
-    char *cgroup_parent;  /* cgroup v2 directory for tasks without one from Nomad, or NULL */
-    char *log_level;      /* debug, info, warn, error */
+    char *lease_store;    /* default register URL, or NULL: the state store is it */
+    int64_t lease_ttl_ms;
+    char *key_file;      /* never NULL after decoding: <state_dir>/agent.key by default */
+    char *cgroup_parent; /* cgroup v2 directory for tasks without one from Nomad, or NULL */
+    char *log_level;     /* debug, info, warn, error */
     int64_t shim_oom_score_adj;
     char *log_collection;                     /* nomad, shim */
     int64_t log_max_files, log_max_file_size; /* MB; with shim */

@@ -53,6 +53,8 @@ Test(plugin_config, names_what_is_wrong)
           "plugin config: store: is not a URL such as file:///var/lib/agents" },
         { "\x81\xa5store\xa4://x",
           "plugin config: store: is not a URL such as file:///var/lib/agents" },
+        { "\x81\xablease_store\xa1x",
+          "plugin config: lease_store: is not a URL such as file:///var/lib/agents" },
         { "\x81\xa5stroe\xa1x", "plugin config: stroe: unknown key" },
         { "\x81\xa9isolation\xa4some", "plugin config: isolation: is neither best nor require" },
         { "\x81\xb0"

@@ -23,16 +23,14 @@ static const struct config_row rows[] = { TASK_CONFIG_KEYS(ROW) };
 const struct config_table task_config_table = { "task config", rows, COUNT(rows) };
 
 /* The rule is the sidecar's; checked here too, so that a wrong job fails before anything starts. */
-static bool check_margin(const struct task_config *c, struct err *err)
+bool task_config_check_margin(const struct task_config *config, int64_t ttl_ms, struct err *err)
 {
-    if (c->lease.margin_ms == 0)
-        return true;
-    const int64_t floor_ms = 50 + c->lease.ttl_ms / 100;
-    if (c->lease.margin_ms >= floor_ms && c->lease.margin_ms <= c->lease.ttl_ms / 3)
+    const int64_t margin_ms = config->lease.margin_ms, floor_ms = 50 + ttl_ms / 100;
+    if (margin_ms == 0 || (margin_ms >= floor_ms && margin_ms <= ttl_ms / 3))
         return true;
     return err_set(err, ERR_INVALID,
-                   "task config: lease.margin: is not in %lld...%lld ms for this ttl",
-                   (long long)floor_ms, (long long)(c->lease.ttl_ms / 3));
+                   "task config: lease.margin: is not in %lld...%lld ms for a ttl of %lld ms",
+                   (long long)floor_ms, (long long)(ttl_ms / 3), (long long)ttl_ms);
 }
 
 static bool has_parent_step(const char *path)
@@ -71,7 +69,9 @@ static bool check(const struct task_config *c, struct err *err)
         return err_set(err, ERR_INVALID, "task config: lease: needs a state block");
     if (c->has_state && has_parent_step(c->state.path))
         return err_set(err, ERR_INVALID, "task config: state.path: has a \"..\" in it");
-    return check_margin(c, err) && check_isolation(c, err) &&
+    const bool has_ttl = c->lease.ttl_ms != 0; /* else the plugin's, which is not known here */
+    return (!has_ttl || task_config_check_margin(c, c->lease.ttl_ms, err)) &&
+           check_isolation(c, err) &&
            config_check_store(&task_config_table, "state.store", c->state.store, err) &&
            config_check_store(&task_config_table, "lease.store", c->lease.store, err);
 }

@@ -35,8 +35,8 @@ struct task_config {
     } mounts;
     bool has_lease;
     struct {
-        char *store; /* URL, or NULL: the record lives in the state store */
-        int64_t ttl_ms;
+        char *store; /* URL, or NULL: the plugin's, or else the record lives in the state store */
+        int64_t ttl_ms;    /* 0: the plugin's */
         int64_t margin_ms; /* 0: chosen by the sidecar from ttl and measured kill time */
     } lease;
     bool has_logs;
@@ -55,5 +55,8 @@ extern const struct config_table task_config_table;
 /** Decodes TaskConfig.msgpack_driver_config and checks what spans keys (a lease needs a state).
  *  Unknown keys are errors. Errors: INVALID naming the key. */
 MUST_USE bool task_config_decode(struct view msgpack, struct task_config *out, struct err *err);
+/** The margin fits the ttl, which is the job's own or the plugin's `ttl_ms`. Errors: INVALID. */
+MUST_USE bool task_config_check_margin(const struct task_config *config, int64_t ttl_ms,
+                                       struct err *err);
 /** Releases; zeroed memory is fine. */
 void task_config_fini(struct task_config *config);

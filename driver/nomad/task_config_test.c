@@ -111,12 +111,16 @@ Test(task_config, bounds_ttl_and_margin)
         { HEAD "\x81\xa6margin\xa4"
                "59ms",
           "lease.margin: 59ms" },
-        { HEAD "\x81\xa6margin\xa5"
+        { HEAD "\x82\xa3ttl\xa3"
+               "15s"
+               "\xa6margin\xa5"
                "199ms",
-          "lease.margin: is not in 200...5000 ms" },
-        { HEAD "\x81\xa6margin\xa2"
+          "lease.margin: is not in 200...5000 ms for a ttl of 15000 ms" },
+        { HEAD "\x82\xa3ttl\xa3"
+               "15s"
+               "\xa6margin\xa2"
                "6s",
-          "lease.margin: is not in 200...5000 ms" },
+          "lease.margin: is not in 200...5000 ms for a ttl of 15000 ms" },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         cr_assert_not(decode_text(wrong[i].bytes, strlen(wrong[i].bytes)));

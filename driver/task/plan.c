@@ -65,6 +65,8 @@ static bool plan_sidecar(const struct plan_in *from, struct task_plan *out, stru
     out->agent_name = agent_name_of(spec);
     const struct agent_hcl in = { .name = out->agent_name,
                                   .store = config->store,
+                                  .lease_store = config->lease_store,
+                                  .lease_ttl_ms = config->lease_ttl_ms,
                                   .key_file = config->key_file,
                                   .state_path = out->state_path,
                                   .api_path = from->paths->api,

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,6 +55,37 @@ func standby(t testing.TB, n *Node, task *Task) {
 	if procs := task.Procs(); len(procs) != 0 {
 		t.Errorf("a standby runs %v", procs)
 	}
+}
+
+// A job that says nothing of its lease has the node's register and the node's ttl.
+func TestS01LeaseOfTheNode(t *testing.T) {
+	t.Parallel()
+	shared := t.TempDir()
+	n := NewNode(t)
+	n.Config["key_file"] = filepath.Join(shared, "key")
+	n.Config["lease_store"], n.Config["lease_ttl"] = "file://"+shared+"/register?create=true", "3s"
+	n.Start()
+	task := counting(n, shared, "")
+	task.Config["lease"] = nil
+	task.Start()
+	task.Out.Await(t, "begun epoch 1 at 0\n")
+	var records []string
+	filepath.WalkDir(filepath.Join(shared, "register"), func(path string, entry os.DirEntry, err error) error {
+		if text := textOf(path); err == nil && !entry.IsDir() && strings.Contains(text, `"ttl_ms":3000`) {
+			records = append(records, path)
+		}
+		return nil
+	})
+	if len(records) != 1 {
+		t.Errorf("records with the node's ttl in the node's register: %v", records)
+	}
+	check(t, task.Destroy(true))
+	tight := counting(n, shared, "")
+	tight.Config["lease"] = map[string]any{"store": nil, "ttl": nil, "margin": "2s"}
+	if err := tight.TryStart(); err == nil || !strings.Contains(err.Error(), "lease.margin") {
+		t.Errorf("a margin that does not fit the node's ttl of 3 s: %v", err)
+	}
+	n.WantClean()
 }
 
 func TestS01NextRunGoesOn(t *testing.T) {
