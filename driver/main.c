@@ -3,7 +3,6 @@
 #include "common/base/own.h"
 #include "common/log/log.h"
 #include "common/loop/loop.h"
-#include "driver/nomad/config_schema.h"
 #include "driver/operator/validate.h"
 #include "driver/plugin/handshake.h"
 #include "driver/plugin/plugin.h"
@@ -44,7 +43,8 @@ static const char usage[] =
     "\n"
     "A job then says driver = \"agent\".\n"
     "\n"
-    "  -schema         print every key of that block and of a task's config block\n"
+    "  -schema         print every key of that block and of a task's config block, and what\n"
+    "                  a node may say of itself\n"
     "  -validate FILE  check that block in an agent's configuration file, and that this\n"
     "                  machine has what it names\n"
     "\n"
@@ -170,7 +170,7 @@ static const char *flag_of(const char *arg)
 static int print_schema(void)
 {
     CLEANUP(buf_fini) struct buf page = { 0 };
-    config_put_page(&page);
+    plugin_put_page(&page);
     return fwrite(page.data, 1, page.len, stdout) == page.len && fflush(stdout) == 0 ? 0 : 1;
 }
 

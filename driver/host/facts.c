@@ -29,15 +29,24 @@ static bool read_below(const char *root, const char *path, struct buf *out)
     return ok;
 }
 
-static void attr_add(struct host_facts *facts, const char *key, const char *fmt, ...) PRINTF(3, 4);
-static void attr_add(struct host_facts *facts, const char *key, const char *fmt, ...)
+#define KEY(id, key, doc) "driver.agent." key,
+static const char *const keys[HOST_ATTR_COUNT] = { HOST_ATTRS(KEY) };
+#define DOC(id, key, doc) doc,
+static const char *const docs[HOST_ATTR_COUNT] = { HOST_ATTRS(DOC) };
+
+static void tell(struct host_facts *facts, enum host_attr_id id, const char *fmt, ...) PRINTF(3, 4);
+static void tell(struct host_facts *facts, enum host_attr_id id, const char *fmt, ...)
 {
-    struct host_attr *attr = &facts->attrs[facts->attr_count++];
+    struct host_attr *attr = &facts->attrs[id];
     va_list args;
-    attr->key = key;
     va_start(args, fmt);
     (void)vsnprintf(attr->value, sizeof(attr->value), fmt, args);
     va_end(args);
+}
+
+static void tell_if(struct host_facts *facts, enum host_attr_id id, bool is_so)
+{
+    tell(facts, id, "%s", is_so ? "true" : "");
 }
 
 /* The text after "name<blanks>:" on the first line that starts so, or NULL. */
@@ -132,18 +141,16 @@ static void add_controllers(const char *root, struct host_facts *out)
 {
     static const struct {
         enum cgroup_controller controller;
-        const char *key;
+        enum host_attr_id id;
     } rows[] = {
-        { CGROUP_MEMORY, "driver.agent.cgroup.memory" },
-        { CGROUP_CPU, "driver.agent.cgroup.cpu" },
-        { CGROUP_CPUSET, "driver.agent.cgroup.cpuset" },
-        { CGROUP_PIDS, "driver.agent.cgroup.pids" },
-        { CGROUP_IO, "driver.agent.cgroup.io" },
+        { CGROUP_MEMORY, HOST_ATTR_CGROUP_MEMORY }, { CGROUP_CPU, HOST_ATTR_CGROUP_CPU },
+        { CGROUP_CPUSET, HOST_ATTR_CGROUP_CPUSET }, { CGROUP_PIDS, HOST_ATTR_CGROUP_PIDS },
+        { CGROUP_IO, HOST_ATTR_CGROUP_IO },
     };
     struct cgroup_layout layout;
     cgroup_layout_read(root, &layout);
     for (size_t i = 0; i < COUNT(rows); i++)
-        attr_add(out, rows[i].key, "%s", version_of(&layout, rows[i].controller));
+        tell(out, rows[i].id, "%s", version_of(&layout, rows[i].controller));
 }
 
 void host_facts_read(const char *root, struct host_facts *out)
@@ -152,14 +159,34 @@ void host_facts_read(const char *root, struct host_facts *out)
     struct utsname kernel;
     struct isolation_kernel can;
     isolation_kernel_read(&can);
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++)
+        out->attrs[i].key = keys[i];
     const bool has_cgroup = find_cgroup(out) && access(out->cgroup_dir, W_OK) == 0;
-    attr_add(out, "driver.agent.kernel", "%s", uname(&kernel) == 0 ? kernel.release : "");
-    attr_add(out, "driver.agent.cgroup_v2", "%s", has_cgroup ? "true" : "");
-    attr_add(out, "driver.agent.pid_namespaces", "%s", has_pid_namespaces(root) ? "true" : "");
-    attr_add(out, "driver.agent.root", "%s", geteuid() == 0 ? "true" : "");
-    attr_add(out, "driver.agent.mounts", "%s", can.can_mount ? "true" : "");
-    attr_add(out, "driver.agent.seccomp", "%s", can.can_filter ? "true" : "");
-    attr_add(out, "driver.agent.landlock", "%.0u", can.landlock_abi);
-    attr_add(out, "driver.agent.cores", "%" PRId64, out->cores);
+    tell(out, HOST_ATTR_VERSION, "%s", AGENT_VERSION);
+    tell(out, HOST_ATTR_KERNEL, "%s", uname(&kernel) == 0 ? kernel.release : "");
+    tell_if(out, HOST_ATTR_CGROUP_V2, has_cgroup);
+    tell_if(out, HOST_ATTR_PID_NAMESPACES, has_pid_namespaces(root));
+    tell_if(out, HOST_ATTR_ROOT, geteuid() == 0);
+    tell_if(out, HOST_ATTR_NAMESPACES, can.is_root);
+    tell_if(out, HOST_ATTR_MOUNTS, can.can_mount);
+    tell_if(out, HOST_ATTR_SECCOMP, can.can_filter);
+    tell(out, HOST_ATTR_LANDLOCK, "%.0u", can.landlock_abi);
+    tell(out, HOST_ATTR_CORES, "%" PRId64, out->cores);
     add_controllers(root, out);
+}
+
+void host_facts_tell(struct host_facts *facts, enum host_attr_id id, const char *value)
+{
+    tell(facts, id, "%s", value);
+}
+
+void host_facts_put_doc(struct buf *out)
+{
+    buf_put_str(out,
+                "## Attributes of a node\n\n"
+                "For `constraint` and `affinity` in a job: `${attr.driver.agent.landlock}`. What "
+                "a node does not have is not set.\n\n"
+                "| attribute | value |\n|---|---|\n");
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++)
+        buf_put_fmt(out, "| `%s` | %s |\n", keys[i], docs[i]);
 }

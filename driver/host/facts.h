@@ -8,7 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOST_ATTR_MAX 32
+#include "driver/host/attributes.def"
+
+#define HOST_ATTR_ID(id, key, doc) HOST_ATTR_##id,
+enum host_attr_id { HOST_ATTRS(HOST_ATTR_ID) HOST_ATTR_COUNT };
+
+struct buf;
 
 struct host_attr {
     const char *key; /* static, "driver.agent..." */
@@ -16,13 +21,18 @@ struct host_attr {
 };
 
 struct host_facts {
-    struct host_attr attrs[HOST_ATTR_MAX];
-    size_t attr_count;
+    struct host_attr attrs[HOST_ATTR_COUNT]; /* by enum host_attr_id */
     int64_t cores;
     int64_t core_mhz;     /* of one core; 0 when unknown */
     char cgroup_dir[256]; /* of this process in the v2 hierarchy, absolute; "" without one */
 };
 
-/** Measures. driver.agent.cgroup.<controller> is "v2" or "v1", where tasks can be limited by it.
- *  `root` is "" in production. Cannot fail: what cannot be read is absent. */
+/** Measures all but LOG_COLLECTION, which is "". driver.agent.cgroup.<controller> is "v2" or "v1",
+ * where tasks can be limited by it. `root` is "" in production. Cannot fail: what cannot be read is
+ * absent. */
 void host_facts_read(const char *root, struct host_facts *out);
+
+/** Sets the value of an attribute that is not measured; too long a value is cut. */
+void host_facts_tell(struct host_facts *facts, enum host_attr_id id, const char *value);
+/** Appends the table of attributes as a section of documentation. */
+void host_facts_put_doc(struct buf *out);

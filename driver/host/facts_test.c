@@ -24,7 +24,7 @@ static void put(const char *path, const char *text)
 
 static const char *value(const struct host_facts *facts, const char *key)
 {
-    for (size_t i = 0; i < facts->attr_count; i++)
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++)
         if (strcmp(facts->attrs[i].key, key) == 0)
             return facts->attrs[i].value;
     return NULL;
@@ -88,6 +88,7 @@ Test(facts, the_kernels_protections_are_told)
     host_facts_read(root, &facts);
     cr_assert_str_eq(value(&facts, "driver.agent.landlock"), abi);
     cr_assert_str_eq(value(&facts, "driver.agent.seccomp"), kernel.can_filter ? "true" : "");
+    cr_assert_str_eq(value(&facts, "driver.agent.namespaces"), kernel.is_root ? "true" : "");
     cr_assert_str_eq(value(&facts, "driver.agent.mounts"), kernel.can_mount ? "true" : "");
 }
 
@@ -97,8 +98,30 @@ Test(facts, this_machine_has_a_kernel_and_cores)
     host_facts_read("", &facts);
     cr_assert(strlen(value(&facts, "driver.agent.kernel")) > 0);
     cr_assert_gt(facts.cores, 0);
-    for (size_t i = 0; i < facts.attr_count; i++)
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++)
         cr_assert_eq(strncmp(facts.attrs[i].key, "driver.agent.", 13), 0);
+}
+
+Test(facts, what_is_not_measured_is_told)
+{
+    struct host_facts facts;
+    host_facts_read(root, &facts);
+    cr_assert_str_eq(value(&facts, "driver.agent.version"), AGENT_VERSION);
+    cr_assert_str_eq(value(&facts, "driver.agent.log_collection"), "");
+    host_facts_tell(&facts, HOST_ATTR_LOG_COLLECTION, "shim");
+    cr_assert_str_eq(value(&facts, "driver.agent.log_collection"), "shim");
+}
+
+Test(facts, each_has_its_line_of_documentation)
+{
+    struct host_facts facts;
+    CLEANUP(buf_fini) struct buf doc = { 0 };
+    host_facts_read(root, &facts);
+    host_facts_put_doc(&doc);
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++) {
+        CLEANUP(str_freep) char *line = str_format("\n| `%s` | ", facts.attrs[i].key);
+        cr_assert_not_null(strstr(buf_borrow_str(&doc), line), "%s", line);
+    }
 }
 
 Test(facts, controllers_are_named_with_their_version_and_taken_back)

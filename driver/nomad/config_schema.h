@@ -19,5 +19,5 @@ void config_put_doc(const struct config_table *table, struct buf *out);
 MUST_USE bool config_put_values(const struct config_table *table, const void *values,
                                 struct buf *out, struct err *err);
 
-/** Appends the page with both of our tables: docs/driver-config.md, and what -schema prints. */
+/** Appends the sections with both of our tables. */
 void config_put_page(struct buf *out);

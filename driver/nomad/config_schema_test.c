@@ -1,11 +1,9 @@
 #include "driver/nomad/config_schema.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/file.h"
 #include "common/base/own.h"
 #include "common/base/text.h"
 #include "driver/nomad/config_table.h"
@@ -58,22 +56,6 @@ Test(config_schema, documents_every_key_of_both_tables)
             cr_assert(strlen(tables[t]->rows[i].doc) > 0);
         }
     }
-}
-
-/* With UPDATE_DOCS=1 in the environment the page is written instead. */
-Test(config_schema, the_reference_page_is_what_the_tables_say)
-{
-    CLEANUP(buf_fini) struct buf page = { 0 };
-    CLEANUP(buf_fini) struct buf wanted = { 0 };
-    struct err err = { 0 };
-    CLEANUP(str_freep) char *path = str_copy(__FILE__);
-    *strstr(path, "driver/nomad/") = '\0';
-    CLEANUP(str_freep) char *file = str_format("%sdocs/driver-config.md", path);
-    config_put_page(&page);
-    if (getenv("UPDATE_DOCS"))
-        cr_assert(file_publish(AT_FDCWD, file, buf_view(&page), 0644, FILE_REPLACE, &err));
-    cr_assert(file_read(AT_FDCWD, file, 1 << 20, &wanted, &err), "%s", err.msg);
-    cr_assert(view_is_equal(buf_view(&page), buf_view(&wanted)), "run with UPDATE_DOCS=1");
 }
 
 Test(config_schema, values_come_out_as_hcl_with_their_defaults)

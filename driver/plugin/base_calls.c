@@ -6,6 +6,7 @@
 #include "driver/nomad/plugin_config.h"
 #include "driver/plugin/answer.h"
 #include "driver/plugin/events.h"
+#include "driver/plugin/fingerprint.h"
 #include "driver/plugin/inside.h"
 #include "driver/plugin/reply.h"
 #include "driver/plugin/request.h"
@@ -56,6 +57,8 @@ static void configure(struct plugin *plugin, const struct config_request *reques
     plugin_config_fini(&plugin->config);
     plugin_config_copy(config, &plugin->config);
     plugin->core_mhz = request->core_mhz;
+    fingerprint_tell_logs(plugin->fingerprint,
+                          plugin_config_has_own_logs(config) ? "shim" : "nomad");
     plugin->is_reconfigured = plugin->tasks != NULL;
     if (plugin->tasks == NULL)
         plugin->tasks = tasks_new(plugin->spec.loop, config, on_task_event, plugin);

@@ -15,7 +15,7 @@ struct fingerprint {
     struct host_facts facts;
     bool has_facts;
     enum reply_health health;
-    const char *description;
+    const char *description, *log_collection;
     struct watcher *watchers;
 };
 
@@ -24,6 +24,7 @@ struct fingerprint *fingerprint_new(enum reply_health health, const char *descri
     struct fingerprint *fingerprint = mem_new(struct fingerprint);
     fingerprint->health = health;
     fingerprint->description = description;
+    fingerprint->log_collection = "";
     return fingerprint;
 }
 
@@ -68,6 +69,7 @@ static void watcher_gone(void *arg)
 static void measure(struct fingerprint *fingerprint)
 {
     host_facts_read("", &fingerprint->facts);
+    host_facts_tell(&fingerprint->facts, HOST_ATTR_LOG_COLLECTION, fingerprint->log_collection);
     fingerprint->has_facts = true;
 }
 
@@ -96,6 +98,12 @@ void fingerprint_set(struct fingerprint *fingerprint, enum reply_health health,
     fingerprint->health = health;
     fingerprint->description = description;
     fingerprint_refresh(fingerprint);
+}
+
+void fingerprint_tell_logs(struct fingerprint *fingerprint, const char *log_collection)
+{
+    fingerprint->log_collection = log_collection;
+    fingerprint->has_facts = false;
 }
 
 void fingerprint_refresh(struct fingerprint *fingerprint)

@@ -17,6 +17,8 @@ void fingerprint_hold(struct fingerprint *fingerprint, struct rpc_call *call);
 /** Sets the health; a change is sent at once. */
 void fingerprint_set(struct fingerprint *fingerprint, enum reply_health health,
                      const char *description);
+/** Who writes log files here ("nomad", "shim"; static): an attribute from the next message on. */
+void fingerprint_tell_logs(struct fingerprint *fingerprint, const char *log_collection);
 /** Measures the machine anew and sends. */
 void fingerprint_refresh(struct fingerprint *fingerprint);
 /** MHz of one core as last measured; 0 when unknown. */

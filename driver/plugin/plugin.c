@@ -3,6 +3,8 @@
 #include "common/base/own.h"
 #include "common/log/log.h"
 #include "common/loop/loop.h"
+#include "driver/host/facts.h"
+#include "driver/nomad/config_schema.h"
 #include "driver/plugin/answer.h"
 #include "driver/plugin/base_calls.h"
 #include "driver/plugin/events.h"
@@ -194,4 +196,11 @@ void plugin_free(struct plugin *plugin)
     fingerprint_free(plugin->fingerprint);
     plugin_config_fini(&plugin->config);
     free(plugin);
+}
+
+void plugin_put_page(struct buf *out)
+{
+    config_put_page(out);
+    buf_put_str(out, "\n");
+    host_facts_put_doc(out);
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include "common/base/fd.h"
 
+struct buf;
 struct loop;
 struct rpc;
 struct plugin;
@@ -26,3 +27,7 @@ struct plugin *plugin_new(const struct plugin_spec *spec);
 void plugin_stop(struct plugin *plugin, void (*on_done)(void *arg), void *arg);
 /** After plugin_stop has completed. NULL is fine. */
 void plugin_free(struct plugin *plugin);
+/** Appends the reference of all keys and attributes: docs/driver-config.md, and what -schema
+ * prints.
+ */
+void plugin_put_page(struct buf *out);

@@ -1,5 +1,11 @@
 #include "driver/plugin/plugin.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/own.h"
 #include "driver/plugin/host_test.h"
 
 Test(plugin, stops_before_it_was_ever_asked_anything)
@@ -59,4 +65,20 @@ Test(plugin, two_of_them_live_in_one_process)
     host_fini(&two);
     fake.tasks = NULL;
     host_fini(&one);
+}
+
+/* With UPDATE_DOCS=1 in the environment the page is written instead. */
+Test(plugin, the_reference_page_is_what_the_tables_say)
+{
+    CLEANUP(buf_fini) struct buf page = { 0 };
+    CLEANUP(buf_fini) struct buf wanted = { 0 };
+    struct err err = { 0 };
+    CLEANUP(str_freep) char *path = str_copy(__FILE__);
+    *strstr(path, "driver/plugin/") = '\0';
+    CLEANUP(str_freep) char *file = str_format("%sdocs/driver-config.md", path);
+    plugin_put_page(&page);
+    if (getenv("UPDATE_DOCS"))
+        cr_assert(file_publish(AT_FDCWD, file, buf_view(&page), 0644, FILE_REPLACE, &err));
+    cr_assert(file_read(AT_FDCWD, file, 1 << 20, &wanted, &err), "%s", err.msg);
+    cr_assert(view_is_equal(buf_view(&page), buf_view(&wanted)), "run with UPDATE_DOCS=1");
 }

@@ -100,8 +100,6 @@ void reply_put_serving(struct buf *out)
     pack(out, &message);
 }
 
-/* One more than the facts: our own version. */
-#define ATTRIBUTES (HOST_ATTR_MAX + 1)
 static_assert(REPLY_UNDETECTED == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__UNDETECTED &&
                   REPLY_UNHEALTHY == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__UNHEALTHY &&
                   REPLY_HEALTHY == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__HEALTHY,
@@ -110,18 +108,12 @@ static_assert(REPLY_UNDETECTED == (int)ND__FINGERPRINT_RESPONSE__HEALTH_STATE__U
 void reply_put_fingerprint(struct buf *out, const struct host_facts *facts,
                            enum reply_health health, const char *description)
 {
-    char version_key[] = "driver.agent.version";
-    char *keys[ATTRIBUTES], *values[ATTRIBUTES];
-    Nd__Attribute attributes[ATTRIBUTES];
-    Nd__AttributeEntry entries[ATTRIBUTES], *list[ATTRIBUTES];
-    size_t count = 0;
-    keys[count] = clean(version_key);
-    values[count++] = clean(AGENT_VERSION);
-    for (size_t i = 0; i < facts->attr_count; i++) {
-        keys[count] = clean(facts->attrs[i].key);
-        values[count++] = clean(facts->attrs[i].value);
-    }
-    for (size_t i = 0; i < count; i++) {
+    char *keys[HOST_ATTR_COUNT], *values[HOST_ATTR_COUNT];
+    Nd__Attribute attributes[HOST_ATTR_COUNT];
+    Nd__AttributeEntry entries[HOST_ATTR_COUNT], *list[HOST_ATTR_COUNT];
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++) {
+        keys[i] = clean(facts->attrs[i].key);
+        values[i] = clean(facts->attrs[i].value);
         nd__attribute__init(&attributes[i]);
         attributes[i].value_case = ND__ATTRIBUTE__VALUE_STRING_VAL;
         attributes[i].string_val = values[i];
@@ -133,11 +125,11 @@ void reply_put_fingerprint(struct buf *out, const struct host_facts *facts,
     CLEANUP(str_freep) char *clean_description = clean(description);
     Nd__FingerprintResponse message = ND__FINGERPRINT_RESPONSE__INIT;
     message.attributes = list;
-    message.n_attributes = count;
+    message.n_attributes = HOST_ATTR_COUNT;
     message.health = (Nd__FingerprintResponse__HealthState)health;
     message.health_description = clean_description;
     pack(out, &message);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++) {
         str_freep(&keys[i]);
         str_freep(&values[i]);
     }

@@ -20,7 +20,7 @@ void reply_put_capabilities(struct buf *out, bool has_own_logs);
 void reply_put_serving(struct buf *out);
 
 enum reply_health { REPLY_UNDETECTED, REPLY_UNHEALTHY, REPLY_HEALTHY };
-/** FingerprintResponse with the attributes of `facts` and driver.agent.version. */
+/** FingerprintResponse with the attributes of `facts`. */
 void reply_put_fingerprint(struct buf *out, const struct host_facts *facts,
                            enum reply_health health, const char *description);
 

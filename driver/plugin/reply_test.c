@@ -81,15 +81,18 @@ Test(reply, tells_the_parts_by_process_id)
 
 Test(reply, takes_an_attribute_back_with_an_empty_value)
 {
-    struct host_facts facts = { .attr_count = 2 };
+    struct host_facts facts = { 0 };
+    for (size_t i = 0; i < HOST_ATTR_COUNT; i++)
+        facts.attrs[i].key = "driver.agent.more";
     facts.attrs[0] = (struct host_attr){ "driver.agent.one", "yes" };
     facts.attrs[1] = (struct host_attr){ "driver.agent.two", "" };
     reply_put_fingerprint(&out, &facts, REPLY_HEALTHY, "Healthy");
     Nd__FingerprintResponse *got = nd__fingerprint_response__unpack(NULL, out.len, out.data);
-    cr_assert_eq(got->n_attributes, 3);
-    cr_assert_str_eq(got->attributes[0]->key, "driver.agent.version");
-    cr_assert_str_eq(got->attributes[2]->value->string_val, "");
-    cr_assert_eq(got->attributes[2]->value->value_case, ND__ATTRIBUTE__VALUE_STRING_VAL);
+    cr_assert_eq(got->n_attributes, HOST_ATTR_COUNT);
+    cr_assert_str_eq(got->attributes[0]->key, "driver.agent.one");
+    cr_assert_str_eq(got->attributes[0]->value->string_val, "yes");
+    cr_assert_str_eq(got->attributes[1]->value->string_val, "");
+    cr_assert_eq(got->attributes[1]->value->value_case, ND__ATTRIBUTE__VALUE_STRING_VAL);
     cr_assert_eq(got->health, ND__FINGERPRINT_RESPONSE__HEALTH_STATE__HEALTHY);
     nd__fingerprint_response__free_unpacked(got, NULL);
 }

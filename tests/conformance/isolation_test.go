@@ -394,7 +394,7 @@ func TestC26IsolationAttributes(t *testing.T) {
 	for _, item := range first.List("attributes") {
 		found[item.(M).Str("key")] = item.(M).Str("value.string_val")
 	}
-	for _, key := range []string{"landlock", "seccomp", "mounts"} {
+	for _, key := range []string{"landlock", "seccomp", "mounts", "namespaces", "pid_namespaces", "root"} {
 		if _, ok := found["driver.agent."+key]; !ok && os.Geteuid() == 0 {
 			t.Errorf("no attribute %s: %v", key, found)
 		}

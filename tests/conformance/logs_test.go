@@ -15,6 +15,9 @@ func ownLogsNode(t *testing.T) *Node {
 	n := NewNode(t)
 	n.Config["log_collection"] = "shim"
 	n.Start()
+	if message, err := n.P.Open("Fingerprint", M{}).Next(); err != nil || attributes(message)["driver.agent.log_collection"] != "shim" {
+		t.Errorf("no attribute to constrain on: %v, %v", message, err)
+	}
 	if !n.P.Must("Capabilities", M{}).Bool("capabilities.disable_log_collection") {
 		t.Fatal("the agent would start a log process")
 	}
