@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DRIVER        "/hashicorp.nomad.plugins.drivers.proto.Driver/"
 #define STEP_MS       60000 /* of a call that only asks */
@@ -68,6 +69,17 @@ static void over(struct node *n)
     tap_close(STEAL(n->err));
     settle(n);
     n->spec.on_over(n->spec.arg, n);
+}
+
+static void fail(struct node *n, const char *doing, const struct err *err);
+
+/* As a shell says it: the agent's program is not there, or is not to be executed. */
+static void fail_start(struct node *n, const struct err *err)
+{
+    static const char command[] = "task config: command:";
+    if (strncmp(err->msg, command, sizeof(command) - 1) == 0)
+        n->exit_code = err->kind == ERR_NOT_FOUND ? 127 : 126;
+    fail(n, "start the task", err);
 }
 
 static void fail(struct node *n, const char *doing, const struct err *err)
@@ -246,7 +258,7 @@ static void on_started(void *arg, struct view reply, const struct err *failed)
     if (n->stage != STAGE_STARTING)
         return;
     if (failed || !wire_started(reply, &err)) {
-        fail(n, "start the task", failed ? failed : &err);
+        fail_start(n, failed ? failed : &err);
         return;
     }
     n->stage = STAGE_RUNNING;

@@ -209,13 +209,16 @@ bool options_parse(const char *const *words, struct dev_options *out, struct err
 
 void options_put_usage(struct buf *out)
 {
-    buf_put_str(out,
-                "Usage: agent-dev run [flags] JOB.hcl\n"
-                "       agent-dev validate [flags] JOB.hcl\n"
-                "\n"
-                "Runs the first task with driver = \"agent\" of a Nomad job file on this machine,\n"
-                "without Nomad, through real plugin processes. Exits with the task's exit code.\n"
-                "\nFlags:\n");
+    buf_put_str(
+        out, "Usage: agent-dev run [flags] JOB.hcl\n"
+             "       agent-dev validate [flags] JOB.hcl\n"
+             "\n"
+             "Runs the first task with driver = \"agent\" of a Nomad job file on this machine,\n"
+             "without Nomad, through real plugin processes. Exits with the task's exit code, or\n"
+             "that of what went wrong: 127 no such command, 126 it cannot be executed, 64 wrong\n"
+             "usage or job, 66 something is not there, 77 not allowed, 75 may work later, 71 the\n"
+             "system refused, 124 -timeout.\n"
+             "\nFlags:\n");
     for (size_t i = 0; i < COUNT(flags); i++) {
         char head[40];
         (void)snprintf(head, sizeof head, "-%s%s%s", flags[i].name, flags[i].shown ? "=" : "",

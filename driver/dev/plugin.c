@@ -235,11 +235,24 @@ static void on_message(void *arg, struct view message)
         buf_put(&call->reply, message);
 }
 
-static enum err_kind kind_of(enum rpc_code code)
+/* The way back of what a driver makes of its kinds; what has no kind is its own failure. */
+static const enum err_kind kinds[RPC_CODE_COUNT] = {
+    [RPC_INVALID_ARGUMENT] = ERR_INVALID,     [RPC_OUT_OF_RANGE] = ERR_INVALID,
+    [RPC_NOT_FOUND] = ERR_NOT_FOUND,          [RPC_UNIMPLEMENTED] = ERR_NOT_FOUND,
+    [RPC_PERMISSION_DENIED] = ERR_DENIED,     [RPC_UNAUTHENTICATED] = ERR_DENIED,
+    [RPC_ALREADY_EXISTS] = ERR_CONFLICT,      [RPC_ABORTED] = ERR_CONFLICT,
+    [RPC_FAILED_PRECONDITION] = ERR_CONFLICT, [RPC_DATA_LOSS] = ERR_CORRUPT,
+    [RPC_UNAVAILABLE] = ERR_UNAVAILABLE,
+};
+
+static enum err_kind kind_of(const struct rpc_status *status)
 {
-    if (code == RPC_UNIMPLEMENTED)
-        return ERR_NOT_FOUND;
-    return code == RPC_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_INVALID;
+    const bool is_known = status->code > RPC_OK && status->code < RPC_CODE_COUNT;
+    const enum err_kind kind = is_known ? kinds[status->code] : ERR_NONE;
+    if (kind != ERR_NONE)
+        return kind;
+    /* With details: Nomad's word for a start that may be tried again. */
+    return status->details.len > 0 ? ERR_UNAVAILABLE : ERR_SYSTEM;
 }
 
 static void on_end(void *arg, const struct rpc_status *status)
@@ -251,8 +264,7 @@ static void on_end(void *arg, const struct rpc_status *status)
     plugin_end_fn *on_stream_end = call->on_end;
     void *call_arg = call->arg;
     if (status->code != RPC_OK)
-        (void)err_set(&err, kind_of(status->code), "%s (%s)", status->text,
-                      rpc_code_name(status->code));
+        (void)err_set(&err, kind_of(status), "%s (%s)", status->text, rpc_code_name(status->code));
     call_end(call);
     if (!on_reply)
         on_stream_end(call_arg, err.kind ? err.msg : "ended");

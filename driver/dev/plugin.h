@@ -32,9 +32,10 @@ struct plugin_spec { /* all borrowed; text is copied */
 /** Starts it. Errors: NOT_FOUND, DENIED the program; SYSTEM. */
 MUST_USE bool plugin_start(const struct plugin_spec *spec, struct plugin **out, struct err *err);
 
-/** A unary call: the reply (lent) or the error, once. Kind NOT_FOUND for "unimplemented", and
- *  UNAVAILABLE when the plugin went meanwhile; else INVALID. Once it is gone (and before the
- *  handshake) calls and streams are dropped without a reply: on_gone has said it. */
+/** A unary call: the reply (lent) or the error, once. The kind is the driver's, NOT_FOUND also for
+ *  "unimplemented", UNAVAILABLE when the plugin went meanwhile or a start may be tried again,
+ * SYSTEM for a code that is no kind. Once it is gone (and before the handshake) calls and streams
+ * are dropped without a reply: on_gone has said it. */
 typedef void plugin_reply_fn(void *arg, struct view reply, const struct err *err);
 void plugin_call(struct plugin *plugin, const char *method, struct view request, int64_t timeout_ms,
                  plugin_reply_fn *on_reply, void *arg);

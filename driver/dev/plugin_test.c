@@ -75,10 +75,23 @@ static void on_stream(void *arg, struct rpc_call *call, struct view request)
     rpc_call_hold(call, &(struct rpc_hold){ .on_end = on_held_end, .arg = arg });
 }
 
+/* "13+" is INTERNAL with details. */
+static void on_refuse(void *arg, struct rpc_call *call, struct view request)
+{
+    char text[8] = "";
+    char *end;
+    (void)arg;
+    memcpy(text, request.data, request.len < sizeof text - 1 ? request.len : sizeof text - 1);
+    const enum rpc_code code = (enum rpc_code)strtol(text, &end, 10);
+    const struct view details = view_str(*end == '+' ? "details" : "");
+    rpc_call_end(call, &(struct rpc_status){ code, "no", details });
+}
+
 static const struct rpc_method methods[] = {
     { "/t/Echo", RPC_UNARY, on_echo },
     { "/t/Hold", RPC_UNARY, on_hold },
     { "/t/Stream", RPC_STREAM, on_stream },
+    { "/t/Refuse", RPC_UNARY, on_refuse },
     { "/plugin.GRPCController/Shutdown", RPC_UNARY, fake_on_shutdown },
 };
 
@@ -126,6 +139,32 @@ static void end_and_free(struct story *s)
     plugin_free(s->plugin);
     buf_fini(&s->told);
     fake_free(s->fake);
+}
+
+Test(plugin, a_refusal_has_the_drivers_kind)
+{
+    static const struct {
+        const char *code; /* "+" behind it: with details */
+        enum err_kind kind;
+    } rows[] = {
+        { "3", ERR_INVALID },    { "5", ERR_NOT_FOUND }, { "7", ERR_DENIED },
+        { "6", ERR_CONFLICT },   { "9", ERR_CONFLICT },  { "15", ERR_CORRUPT },
+        { "13", ERR_SYSTEM },    { "2", ERR_SYSTEM },    { "13+", ERR_UNAVAILABLE },
+        { "12", ERR_NOT_FOUND },
+    };
+    struct story s = ready();
+    start_and_wait(&s);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        CLEANUP(str_freep) char *told = str_format("[reply %s]", err_kind_name(rows[i].kind));
+        s.told.len = 0;
+        plugin_call(s.plugin, "/t/Refuse", view_str(rows[i].code), 5000, on_reply, &s);
+        loop_run(s.fake->loop);
+        cr_expect_str_eq(buf_borrow_str(&s.told), told, "code %s: %s", rows[i].code,
+                         buf_borrow_str(&s.told));
+    }
+    plugin_shutdown(s.plugin);
+    loop_run(s.fake->loop);
+    end_and_free(&s);
 }
 
 Test(plugin, calls_are_answered_and_a_shutdown_ends_it)

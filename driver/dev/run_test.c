@@ -259,6 +259,27 @@ Test(run, a_timeout_stops_the_job_and_has_its_own_code)
     cr_assert_eq(o.code, RUN_TIMEOUT_CODE, "%s", buf_borrow_str(&o.out));
 }
 
+Test(run, a_start_that_is_refused_says_by_its_code_why)
+{
+    static const struct {
+        const char *config;
+        int code;
+    } rows[] = {
+        { "    command = \"/nonexistent\"", 127 },
+        { "    command = \"no-such-program\"", 127 },
+        { "    command = \"/etc/passwd\"", 126 },
+        { "    command = \"/etc\"", 126 },
+        { "    command = \"/bin/true\"\n    read_paths = [\"/nonexistent\"]", 66 },
+        { "    command = \"/bin/true\"\n    unconfined = [\"seccomp\"]", 77 },
+        { "    command = \"/bin/true\"\n    umask = \"9\"", 64 },
+    };
+    need_driver();
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        CLEANUP(outcome_fini) struct outcome o = ran(rows[i].config, NULL, NULL);
+        cr_expect_eq(o.code, rows[i].code, "row %zu: %d %s", i, o.code, buf_borrow_str(&o.out));
+    }
+}
+
 Test(run, a_plugin_that_is_not_one_fails_the_run)
 {
     CLEANUP(outcome_fini)
