@@ -10,13 +10,15 @@
 
 #include "common/base/buf.h"
 #include "common/base/dir.h"
+#include "common/base/fd.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
-#include "common/cgroup/cgroup.h"
 #include "common/cgroup/tree.h"
 #include "common/proc/identity.h"
 
 #define PROCESS_MAX 65536                     /* of a task; what comes after is not counted */
+#define CGROUPS_MAX 1024                      /* of a task, the same; an exec has one */
+#define DEPTH_MAX   16                        /* two descriptors for each step down */
 #define FILE_MAX    ((size_t)PROCESS_MAX * 8) /* "children" holds a number and a space for each */
 
 struct process {
@@ -25,7 +27,7 @@ struct process {
 
 struct processes {
     pid_t *pids;
-    size_t count;
+    size_t count, cgroups;
 };
 
 static bool read_at(const char *dir, const char *name, struct buf *out)
@@ -169,15 +171,47 @@ static void add_children(const char *root, pid_t pid, struct processes *list)
     }
 }
 
-static bool add_cgroup(struct processes *list, const char *cgroup)
+static struct fd open_dir(int at, const char *name)
 {
-    struct err ignored = { 0 };
-    struct cgroup cg = CGROUP_NONE;
-    if (cgroup[0] == '\0' || !cgroup_open(cgroup, false, &cg, &ignored))
+    return (struct fd){ openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) };
+}
+
+static void add_below(struct processes *list, int cgroup, unsigned depth);
+
+/* One that goes away meanwhile has nobody any more. */
+static bool add_cgroup(struct processes *list, int cgroup, unsigned depth)
+{
+    if (!cgroup_walk_pids(cgroup, add_pid, list))
         return false;
-    const bool ok = cgroup_each_pid(&cg, add_pid, list, &ignored);
-    cgroup_fini(&cg);
-    return ok;
+    if (depth < DEPTH_MAX)
+        add_below(list, cgroup, depth);
+    return true;
+}
+
+static void add_below(struct processes *list, int cgroup, unsigned depth)
+{
+    CLEANUP(fd_closep) struct fd listed = open_dir(cgroup, ".");
+    CLEANUP(dir_closep) DIR *dir = listed.raw < 0 ? NULL : fdopendir(listed.raw);
+    if (!dir)
+        return;
+    (void)fd_take(&listed); /* the stream's now */
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        if (++list->cgroups > CGROUPS_MAX)
+            return;
+        CLEANUP(fd_closep) struct fd below = open_dir(cgroup, entry->d_name);
+        if (below.raw >= 0)
+            (void)add_cgroup(list, below.raw, depth + 1);
+    }
+}
+
+static bool add_all(struct processes *list, const char *cgroup)
+{
+    if (cgroup[0] == '\0')
+        return false;
+    CLEANUP(fd_closep) struct fd dir = open_dir(AT_FDCWD, cgroup);
+    return dir.raw >= 0 && add_cgroup(list, dir.raw, 0);
 }
 
 /* Reads nothing of processes that are not the task's: a node has thousands, and many tasks. */
@@ -186,7 +220,7 @@ static bool read_processes(const char *root, const char *cgroup, pid_t pid, stru
     struct processes list = { 0 };
     struct process one, sum = { 0 };
     bool is_found = false;
-    const bool is_tree = !add_cgroup(&list, cgroup);
+    const bool is_tree = !add_all(&list, cgroup);
     if (is_tree)
         (void)add_pid(&list, pid);
     for (size_t i = 0; i < list.count; i++) {

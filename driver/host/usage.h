@@ -32,9 +32,10 @@ struct usage {
     struct usage_raw raw;
 };
 
-/** Reads the cgroups of `place` and, for what they do not count, the processes in its v2 cgroup or
- *  else its process and all descendants (one that is born or ends meanwhile may be left out).
- * `root` is "" in production. Errors: NOT_FOUND no such process and no such cgroup; SYSTEM. */
+/** Reads the cgroups of `place` and, for what they do not count, the processes in its v2 cgroup and
+ *  those below (1024, 16 deep: what a task or an exec makes there) or else its process and all
+ * descendants (one that is born or ends meanwhile may be left out). `root` is "" in production.
+ * Errors: NOT_FOUND no such process and no such cgroup; SYSTEM. */
 MUST_USE bool usage_read(const char *root, const struct usage_place *place, struct usage_raw *out,
                          struct err *err);
 

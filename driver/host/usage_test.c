@@ -1,12 +1,16 @@
 #include "driver/host/usage.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/fd.h"
 #include "common/base/file.h"
 #include "common/base/own.h"
 
@@ -114,6 +118,57 @@ Test(usage, without_a_memory_controller_the_processes_are_summed)
     cr_assert(raw.has_cgroup_cpu && !raw.has_cgroup_memory);
     cr_assert_eq(raw.user_ns, 10000);
     cr_assert_eq(raw.rss_bytes, 10 * sysconf(_SC_PAGESIZE));
+    free(cgroup);
+}
+
+Test(usage, who_is_in_a_cgroup_below_the_tasks_is_counted)
+{
+    char *cgroup = str_format("%s/cg", root);
+    put("/cg/cgroup.procs", "30\n");
+    put("/cg/exec-1/cgroup.procs", "31\n");
+    put("/cg/exec-1/deep/cgroup.procs", "32\n");
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "10"));
+    put("/proc/31/stat", STAT("31", "b", "2", "100", "10"));
+    put("/proc/32/stat", STAT("32", "c", "2", "100", "10"));
+    put("/proc/33/stat", STAT("33", "not in it", "30", "100", "10"));
+    struct usage_raw raw;
+    cr_assert(usage_read(root, &(struct usage_place){ cgroup, "", "", "", 30 }, &raw, &err), "%s",
+              err.msg);
+    cr_assert_eq(raw.rss_bytes, 30 * sysconf(_SC_PAGESIZE));
+    free(cgroup);
+}
+
+/* One of very many: nothing of them has to last. */
+static void put_cgroup(const char *path)
+{
+    CLEANUP(str_freep) char *dir = str_format("%s%s", root, path);
+    CLEANUP(str_freep) char *procs = str_format("%s/cgroup.procs", dir);
+    cr_assert_eq(mkdir(dir, 0755), 0, "%s", dir);
+    CLEANUP(fd_closep) struct fd file = { open(procs, O_CREAT | O_WRONLY | O_CLOEXEC, 0644) };
+    cr_assert_eq(write(file.raw, "30\n", 3), 3);
+}
+
+Test(usage, cgroups_without_end_are_counted_up_to_a_bound)
+{
+    char *cgroup = str_format("%s/cg", root), path[128] = "/cg";
+    put("/cg/cgroup.procs", "");
+    for (int i = 0; i < 1100; i++) {
+        (void)snprintf(path, sizeof(path), "/cg/w%d", i);
+        put_cgroup(path);
+    }
+    put("/proc/30/stat", STAT("30", "a", "1", "100", "1"));
+    struct usage_raw raw;
+    cr_assert(usage_read(root, &(struct usage_place){ cgroup, "", "", "", 30 }, &raw, &err));
+    cr_assert_eq(raw.rss_bytes, 1024 * sysconf(_SC_PAGESIZE));
+    cr_assert(dir_remove_tree(cgroup, &err));
+    put("/cg/cgroup.procs", "30\n");
+    for (int i = 0; i < 40; i++) {
+        const size_t at = strlen("/cg") + strlen("/d") * (size_t)i;
+        (void)snprintf(path + at, sizeof(path) - at, "/d");
+        put_cgroup(path);
+    }
+    cr_assert(usage_read(root, &(struct usage_place){ cgroup, "", "", "", 30 }, &raw, &err));
+    cr_assert_eq(raw.rss_bytes, 17 * sysconf(_SC_PAGESIZE));
     free(cgroup);
 }
 

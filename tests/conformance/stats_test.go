@@ -99,6 +99,20 @@ func TestC63StatsFollowTheLoad(t *testing.T) {
 	}
 }
 
+// What is executed in the task is in a cgroup below the task's, and in its figures.
+func TestC63StatsCountExecs(t *testing.T) {
+	t.Parallel()
+	n := StartedNode(t)
+	task := n.Run("task")
+	talk := task.Talk(false, stubPath, "mem=80", "print=has it", "forever")
+	defer talk.Cancel()
+	talk.Until("has it")
+	all, _ := samples(t, task, 1, time.Second)
+	if rss := all[0].Int("agg_resource_usage.memory.rss"); rss < 80<<20 || rss > 160<<20 {
+		t.Errorf("rss %d while an exec has 80 MiB", rss)
+	}
+}
+
 func TestC64StatsOfNoTask(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
