@@ -247,5 +247,3 @@ bool shimlink_send(struct shimlink *link, const struct shim_msg *msg, struct err
 }
 
 pid_t shimlink_peer_pid(const struct shimlink *link) { return link->peer.pid; }
-
-uid_t shimlink_peer_uid(const struct shimlink *link) { return link->peer.uid; }

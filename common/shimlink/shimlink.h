@@ -48,9 +48,8 @@ void shimlink_free(struct shimlink *link);
  *  its queue is full (on_closed follows, or has been called). */
 MUST_USE bool shimlink_send(struct shimlink *link, const struct shim_msg *msg, struct err *err);
 
-/** The peer's pid and uid as the kernel noted them when the connection was made. */
+/** The peer's pid as the kernel noted it when the connection was made. */
 pid_t shimlink_peer_pid(const struct shimlink *link);
-uid_t shimlink_peer_uid(const struct shimlink *link);
 
 static inline void shimlink_freep(struct shimlink **link)
 {

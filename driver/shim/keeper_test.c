@@ -27,7 +27,8 @@ static struct keeper family(int pipe)
         fd_closep(&keeper.lifeline); /* as an exec does */
         if (fork() == 0)             /* double-forked, in its own session */
             (void)setsid();
-        (void)write(pipe, "x", 1);
+        if (write(pipe, "x", 1) != 1)
+            _exit(3);
         for (;;)
             (void)pause();
     }

@@ -50,7 +50,8 @@ Test(tree, without_namespace_and_cgroup_the_subreaper_still_gets_everybody)
             if (fork() != 0)
                 break;
         (void)setsid();
-        (void)write(ends[1], "x", 1);
+        if (write(ends[1], "x", 1) != 1)
+            _exit(3);
         for (;;)
             (void)pause();
     }

@@ -2,7 +2,7 @@
 
 #include "common/base/own.h"
 #include "common/base/text.h"
-#include "sidecar/checkpoint/fetch.h"
+#include "sidecar/checkpoint/restore.h"
 #include "sidecar/image/glob.h"
 #include "sidecar/checkpoint/take.h"
 
@@ -59,15 +59,6 @@ void checkpoint_free(struct checkpoint *cp)
     free(cp);
 }
 
-static bool check_epoch(const struct checkpoint *cp, const struct manifest *m, struct err *err)
-{
-    if (m->epoch <= (uint64_t)cp->spec.epoch)
-        return true;
-    return err_set(err, ERR_FENCED, "checkpoint %llu is of epoch %llu, ours is %lld",
-                   (unsigned long long)m->id.sequence, (unsigned long long)m->epoch,
-                   (long long)cp->spec.epoch);
-}
-
 static void take_facts(struct basis *basis, struct manifest *m)
 {
     basis->id = m->id;
@@ -77,50 +68,6 @@ static void take_facts(struct basis *basis, struct manifest *m)
     basis->packs = STEAL(m->packs);
     basis->pack_count = m->pack_count;
     basis_count(basis);
-}
-
-struct adoption {
-    struct checkpoint *cp;
-    const char *head;
-    struct deadline until;
-    struct basis basis;
-};
-
-static bool adopt(void *arg, struct err *err)
-{
-    struct adoption *a = arg;
-    const struct checkpoint_source *source = &a->cp->spec.source;
-    struct pack_id id;
-    CLEANUP(fetch_fini) struct fetch f = { 0 };
-    CLEANUP(manifest_fini) struct manifest m = { 0 };
-    CLEANUP(buf_fini) struct buf tree = { 0 };
-    CLEANUP(tree_refs_fini) struct tree_refs refs = { 0 };
-    if (!pack_id_parse(view_str(a->head), &id, err))
-        return false;
-    fetch_init(&f, source, a->until);
-    if (!fetch_manifest(&f, id, &m, err) || !check_epoch(a->cp, &m, err) ||
-        !fetch_tree(&f, &m, &tree, &refs, err) ||
-        !catalog_from_tree(buf_view(&tree), &a->basis.catalog, err))
-        return false;
-    a->basis.tree_refs = STEAL(refs.refs);
-    a->basis.tree_ref_count = refs.count;
-    take_facts(&a->basis, &m);
-    return true;
-}
-
-bool checkpoint_adopt(struct checkpoint *cp, const char *head, struct deadline until,
-                      struct err *err)
-{
-    assert(cp->magic == CHECKPOINT_MAGIC && pack_id_is_none(cp->basis.id));
-    if (head == NULL)
-        return true;
-    struct adoption a = { .cp = cp, .head = head, .until = until };
-    if (!agent_keys_hold(cp->spec.source.keys, adopt, &a, err)) {
-        basis_fini(&a.basis);
-        return false;
-    }
-    cp->basis = a.basis;
-    return true;
 }
 
 struct taking {
@@ -186,8 +133,6 @@ void checkpoint_dropped(struct checkpoint *cp)
     basis_fini(&cp->candidate);
     cp->has_candidate = false;
 }
-
-bool checkpoint_has_candidate(const struct checkpoint *cp) { return cp->has_candidate; }
 
 bool checkpoint_restore_into(struct checkpoint *cp, const char *head, const char *keep_as,
                              struct deadline until, struct restore_report *out, struct err *err)

@@ -45,12 +45,6 @@ static inline void checkpoint_freep(struct checkpoint **cp)
     *cp = NULL;
 }
 
-/** Makes the committed checkpoint `head` the one that the next builds on; NULL: there is none yet.
- *  Once, before the first take, unless checkpoint_restore_into did it. Errors: those of
- *  history_read; FENCED the head's epoch is above ours. */
-MUST_USE bool checkpoint_adopt(struct checkpoint *cp, const char *head, struct deadline until,
-                               struct err *err);
-
 struct checkpoint_request {
     const char *reason;          /* "interval", "barrier", "stop", ... */
     const char *label;           /* or NULL */
@@ -89,11 +83,10 @@ MUST_USE bool checkpoint_take(struct checkpoint *cp, const struct checkpoint_req
 void checkpoint_committed(struct checkpoint *cp);
 /** The record does not and will not name it. Its pack stays behind unused, for the prune. */
 void checkpoint_dropped(struct checkpoint *cp);
-/** True between a take that changed something and one of these two. */
-bool checkpoint_has_candidate(const struct checkpoint *cp);
 
 /** As checkpoint_restore to the directory of `cp`, which then builds on `head`; `keep_as` as in
- *  restore_spec. Errors: those, and FENCED as in checkpoint_adopt. */
+ *  restore_spec. Once, before the first take, unless there is no checkpoint yet. Errors: those, and
+ *  FENCED the head's epoch is above ours. */
 MUST_USE bool checkpoint_restore_into(struct checkpoint *cp, const char *head, const char *keep_as,
                                       struct deadline until, struct restore_report *out,
                                       struct err *err);

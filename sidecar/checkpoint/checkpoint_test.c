@@ -67,14 +67,13 @@ Test(checkpoint, dropped_candidate_changes_nothing)
     cr_assert(fixture_save(&f));
     fixture_write(&f, "a", "22", 2);
     cr_assert(fixture_try(&f, NULL, &err), "%s", err.msg);
-    cr_assert(checkpoint_has_candidate(f.cp));
     checkpoint_dropped(f.cp);
     cr_assert(fixture_save(&f));
     cr_assert_eq(f.last.sequence, 2);
     restored_is_same();
 }
 
-Test(checkpoint, adopted_head_is_built_upon_without_storing_again)
+Test(checkpoint, restored_head_is_built_upon_without_storing_again)
 {
     fixture_write_noise(&f, "big", 2000000, 3);
     cr_assert(fixture_save(&f));
@@ -95,8 +94,6 @@ Test(checkpoint, head_of_a_later_epoch_is_fenced)
     checkpoint_free(f.cp);
     struct checkpoint_spec spec = { .source = fixture_source(&f), .root = f.state, .epoch = 6 };
     cr_assert(checkpoint_new(&spec, &f.cp, &err));
-    cr_assert_not(checkpoint_adopt(f.cp, f.head, fixture_soon(), &err));
-    cr_assert_eq(err.kind, ERR_FENCED);
     struct restore_report report;
     cr_assert_not(checkpoint_restore_into(f.cp, f.head, NULL, fixture_soon(), &report, &err));
     cr_assert_eq(err.kind, ERR_FENCED);

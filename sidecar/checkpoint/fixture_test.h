@@ -62,8 +62,10 @@ static inline void fixture_open(struct fixture *f, const char *const *exclude, s
                                     .exclude_count = count,
                                     .epoch = 7 };
     cr_assert(checkpoint_new(&spec, &f->cp, &err), "%s", err.msg);
+    struct restore_report report;
     if (f->head[0] != '\0')
-        cr_assert(checkpoint_adopt(f->cp, f->head, fixture_soon(), &err), "%s", err.msg);
+        cr_assert(checkpoint_restore_into(f->cp, f->head, NULL, fixture_soon(), &report, &err),
+                  "%s", err.msg);
 }
 
 static inline void fixture_begin_at(struct fixture *f, const char *base, const char *store_url)

@@ -162,8 +162,9 @@ Test(salvage, later_epoch_wins_among_packs_of_one_sequence)
     checkpoint_dropped(f.cp);
     checkpoint_free(f.cp);
     struct checkpoint_spec spec = { .source = fixture_source(&f), .root = f.state, .epoch = 8 };
+    struct restore_report report;
     cr_assert(checkpoint_new(&spec, &f.cp, &err) &&
-              checkpoint_adopt(f.cp, f.head, fixture_soon(), &err));
+              checkpoint_restore_into(f.cp, f.head, NULL, fixture_soon(), &report, &err));
     save("two");
     cr_assert(find(), "%s", err.msg);
     cr_assert_str_eq(found.head, f.head);

@@ -309,7 +309,7 @@ func TestC19ConfigOfARunningPluginChanges(t *testing.T) {
 	check(t, configure(map[string]any{"denied_commands": []any{stubPath}}))
 	second := n.NewTask("second", "forever")
 	WantCode(t, "start of a denied command", second.TryStart(), codes.PermissionDenied)
-	main := first.Main()
+	main := first.Main().Pid
 	for key, value := range map[string]any{"state_dir": n.Dir + "/other", "run_dir": n.Dir + "/else", "log_collection": "shim"} {
 		err := configure(map[string]any{key: value, "denied_commands": nil})
 		WantCode(t, key, err, codes.FailedPrecondition)
@@ -326,8 +326,8 @@ func TestC19ConfigOfARunningPluginChanges(t *testing.T) {
 	}
 	check(t, configure(nil))
 	second.Start()
-	if first.Main() != main {
-		t.Errorf("the first task's process was %v, is %v", main, first.Main())
+	if first.Main().Pid != main {
+		t.Errorf("the first task's process was %d, is %d", main, first.Main().Pid)
 	}
 	for _, task := range []*Task{first, second} {
 		task.Destroy(true)
