@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 )
 
 // hostile builds tests/chaos/hostile for the node, static so that it needs nothing of the host.
@@ -146,9 +148,9 @@ func TestH04MountRace(t *testing.T) {
 	}
 }
 
-// A driver that is not root says what it cannot do, and does the rest.
-func TestH05UnprivilegedDriver(t *testing.T) {
-	t.Parallel()
+// strangers makes a node whose plugin is an ordinary user's. What tests make as root is given away by
+// the function that comes back.
+func strangers(t *testing.T) (*Node, func()) {
 	needRoot(t) // to become somebody else
 	n := NewNode(t)
 	n.Config["cgroup_parent"], n.Config["shim_oom_score_adj"] = nil, nil
@@ -163,7 +165,26 @@ func TestH05UnprivilegedDriver(t *testing.T) {
 		}))
 	}
 	giveAway()
+	return n, giveAway
+}
+
+// A driver that is not root says what it cannot do.
+func TestH05UnprivilegedDriver(t *testing.T) {
+	t.Parallel()
+	n, giveAway := strangers(t)
+	n.Config["allow_priority"] = true
 	n.Start()
+	message, err := n.P.Open("Fingerprint", M{}).Next()
+	check(t, err)
+	has := attributes(message)
+	for _, key := range []string{"root", "namespaces", "pid_namespaces", "mounts"} {
+		if value := has["driver.agent."+key]; value != "" {
+			t.Errorf("the node says %s = %q", key, value)
+		}
+	}
+	if message.Int("health") != 2 || has["driver.agent.seccomp"] != "true" {
+		t.Errorf("health %v, attributes %v", message.Int("health"), has)
+	}
 	task := n.NewTask("task").sh("id -u; grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; " +
 		can("touch "+filepath.Join(n.Dir, "evil"), "touch local/x", "unshare -U true", "cat /etc/passwd"))
 	giveAway()
@@ -172,23 +193,88 @@ func TestH05UnprivilegedDriver(t *testing.T) {
 		return strings.Contains(strings.Join(n.Events(), "\n"), "isolation: not to be had here: namespaces, mounts")
 	})
 	mount := map[string]any{"source": "local", "target": "local/m", "readonly": nil, "propagation": nil}
-	for key, change := range map[string]map[string]any{
-		"mount":     {"mount": []any{mount}},
-		"cap_add":   {"cap_add": []any{"chown"}},
-		"isolation": {"isolation": "require"},
+	for _, row := range []struct {
+		want   string
+		change map[string]any
+		more   M
+	}{
+		{"mount:", map[string]any{"mount": []any{mount}}, nil},
+		{"cap_add:", map[string]any{"cap_add": []any{"chown"}}, nil},
+		{"not to be had here: namespaces, mounts", map[string]any{"isolation": "require"}, nil},
+		{"below 0", map[string]any{"nice": -5}, nil},
+		{"below 0", map[string]any{"oom_score_adj": -5}, nil},
+		{"mount:", nil, M{"mounts": []any{M{"task_path": "local/v", "host_path": n.Work}}}},
+		{"devices:", nil, M{"devices": []any{M{"task_path": "/dev/x", "host_path": "/dev/null", "cgroup_permissions": "rw"}}}},
+		{"dns:", nil, M{"dns": M{"servers": []any{"192.0.2.1"}}}},
+		{"network namespace:", nil, M{"network_isolation_spec": M{"mode": 1, "path": "/proc/self/ns/net"}}},
+		{"the driver is not root", nil, M{"user": "root"}},
 	} {
 		refused := n.NewTask("refused")
 		giveAway()
-		for k, v := range change {
-			refused.Config[k] = v
-		}
-		if err := refused.TryStart(); err == nil || !strings.Contains(err.Error(), key+":") {
-			t.Errorf("%s: %v", key, err)
+		maps.Copy(refused.Config, row.change)
+		refused.More = row.more
+		if err := refused.TryStart(); Code(err) == codes.OK || Code(err) == codes.Unknown || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("want a refusal that says %q: %v", row.want, err)
 		}
 	}
-	stranger := n.NewTask("stranger")
-	stranger.More = M{"user": "root"}
-	if err := stranger.TryStart(); err == nil || !strings.Contains(err.Error(), "the driver is not root") {
-		t.Errorf("another user: %v", err)
+	n.destroyAll()
+	n.WantClean()
+}
+
+// It does the rest: start, signal, logs, exec, crash and recovery, stop; and nothing stays behind.
+func TestH05UnprivilegedDriverServes(t *testing.T) {
+	t.Parallel()
+	n, giveAway := strangers(t)
+	n.Start()
+	task := n.NewTask("task", "note=SIGHUP", "trap=SIGTERM:5", "lines=10", "print=ready", "forever")
+	giveAway()
+	task.Start()
+	task.Out.Await(t, "ready")
+	check(t, task.Signal("SIGHUP"))
+	task.Out.Await(t, "SIGHUP")
+	if got := task.Shell("id -u; cat /proc/self/oom_score_adj"); got != "65534\n0\n" {
+		t.Errorf("an exec says %q", got)
 	}
+	talk := task.Talk(false, "/bin/sh", "-c", "cat; exit 3")
+	talk.Input("there and back\n")
+	talk.Until("there and back\n")
+	talk.Say(M{"stdin": M{"close": true}})
+	talk.WantEnd(3, 0)
+	main := task.Main().Pid
+	n.CrashPlugin()
+	task.MustRecover()
+	if task.Main().Pid != main {
+		t.Errorf("the agent was %d, is %d", main, task.Main().Pid)
+	}
+	if got := task.Shell("id -u"); got != "65534\n" {
+		t.Errorf("an exec after the recovery says %q", got)
+	}
+	task.MustStop("SIGTERM", 10*time.Second)
+	WantResult(t, task.Wait(), 5, 0)
+	check(t, task.Destroy(false))
+	tree := n.NewTask("tree", "ignore=SIGTERM", "child", "daemon="+filepath.Join(n.Work, "ticks"), "print=ready", "forever")
+	giveAway()
+	tree.Start()
+	tree.Out.Await(t, "ready")
+	tree.MustStop("SIGTERM", time.Second)
+	if got := tree.Wait().Int("result.exit_code"); got != 137 {
+		t.Errorf("a task that ignores its stop: exit code %d", got)
+	}
+	check(t, tree.Destroy(false))
+	shared := filepath.Join(n.Dir, "shared")
+	check(t, os.Mkdir(shared, 0o755))
+	for epoch := 1; epoch <= 2; epoch++ { // with a state, which the next run finds
+		counter := counting(n, shared, "3s")
+		giveAway()
+		counter.Start()
+		counter.Out.Await(t, fmt.Sprintf("begun epoch %d at ", epoch))
+		counter.Out.Await(t, "line 5\n")
+		counter.MustStop("SIGTERM", 10*time.Second)
+		WantResult(t, counter.Wait(), 0, 0)
+		if epoch == 2 && strings.Contains(counter.Out.String(), "begun epoch 2 at 0\n") {
+			t.Errorf("the state is lost: %s", counter.Out)
+		}
+		check(t, counter.Destroy(false))
+	}
+	n.WantClean()
 }
