@@ -235,16 +235,19 @@ static void draw_mounts(struct drawing *d)
         add_mount(d, ISOLATION_FILE, PLAIN, w->resolv, "/", w->resolv_at + 1);
     if (w->hosts)
         add_mount(d, ISOLATION_FILE, PLAIN, w->hosts, "/", w->hosts_at + 1);
-    for (size_t i = 0; i < w->mount_count; i++)
-        add_mount(d, ISOLATION_BIND, w->mounts[i].flags | PLAIN | ISOLATION_MAKE,
+    for (size_t i = 0; i < w->mount_count; i++) {
+        const bool is_of_task = strcmp(w->mounts[i].root, "/") != 0; /* else made by nobody */
+        add_mount(d, ISOLATION_BIND,
+                  w->mounts[i].flags | PLAIN | (is_of_task ? ISOLATION_MAKE : 0U),
                   w->mounts[i].source, w->mounts[i].root, w->mounts[i].target);
+    }
 }
 
 /* ---- Landlock ---- */
 
 static void rule_below(struct drawing *d, unsigned access, const char *dir, const char *name)
 {
-    add_rule(d, access, keep_text(d, str_format("%s/%s", dir, name)));
+    add_rule(d, access, keep_text(d, str_format("%s/%s", dir[1] ? dir : "", name)));
 }
 
 static void draw_rules(struct drawing *d)
@@ -339,6 +342,18 @@ bool isolation_draft_make(const struct isolation_wish *wish, struct isolation_dr
         return true;
     isolation_draft_fini(out);
     return false;
+}
+
+bool isolation_is_taken(const char *path)
+{
+    static const char *const made[] = { "/proc", "/sys",  "/dev", "/run",
+                                        "/boot", "/root", "/tmp", "/var/tmp" };
+    bool is_taken = path[1] == '\0';
+    for (size_t i = 0; i < COUNT(system_dirs); i++)
+        is_taken = is_taken || is_in(path, system_dirs[i]) || is_in(system_dirs[i], path);
+    for (size_t i = 0; i < COUNT(made); i++)
+        is_taken = is_taken || is_in(path, made[i]) || is_in(made[i], path);
+    return is_taken;
 }
 
 void isolation_draft_fini(struct isolation_draft *draft)

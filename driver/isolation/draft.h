@@ -67,5 +67,8 @@ struct isolation_draft { /* owns */
  *  here, named. */
 MUST_USE bool isolation_draft_make(const struct isolation_wish *wish, struct isolation_draft *out,
                                    struct err *err);
+/** True when the absolute, canonical `path` holds or is in what every agent sees of the system, or
+ *  what is made anew for each: nothing of a job is put there. */
+bool isolation_is_taken(const char *path);
 /** Zeroed memory is fine. */
 void isolation_draft_fini(struct isolation_draft *draft);

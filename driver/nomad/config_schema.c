@@ -318,6 +318,15 @@ void config_put_page(struct buf *out)
                      "`\"15s\"`, `\"250ms\"`, `\"7d\"`.\n\n"
                      "## Task: `config` of a task with `driver = \"agent\"`\n\n");
     config_put_doc(&task_config_table, out);
+    buf_put_str(
+        out,
+        "\n`destination` of a `volume_mount` and of what a device plugin mounts is relative to "
+        "the task directory or an absolute path in it, as `mount.target` is; or a place on the "
+        "node that its operator has made for it, such as `/data`: an existing directory (for a "
+        "file: a file) without symbolic links on the way. There is no root file system of the "
+        "task in which one could be made. What agents see of the system (docs/isolation.md), "
+        "`/proc`, `/sys`, `/dev`, `/run`, `/boot`, `/root`, `/tmp` and `/var/tmp` are refused, "
+        "and what would hide the command, allocations or the driver's directories.\n");
     buf_put_str(out, "\n## Client: `plugin \"nomad-driver-agent\" { config { ... } }`\n\n");
     config_put_doc(&plugin_config_table, out);
 }

@@ -139,6 +139,48 @@ static bool find_target(struct finding *f, const char *key, const char *path,
                    path);
 }
 
+/* A volume's place in the machine's own tree. Nothing is made there, nothing of the system is
+ * hidden, and no link leads there: what the agent then sees is what the operator has laid out. */
+static bool find_machine_target(struct finding *f, const char *path, bool is_file,
+                                struct isolation_wish_mount *out, struct err *err)
+{
+    static const char key[] = "volume_mount.destination";
+    struct stat st = { 0 };
+    char *real = realpath(path, NULL);
+    if (!real)
+        return err_set(err, ERR_INVALID,
+                       "task config: %s: \"%.128s\" is outside the task's directories, and not on "
+                       "this machine",
+                       key, path);
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    out->root = "/";
+    out->target = keep(f->out, real) + 1;
+    if (strlen(real) != len || strncmp(real, path, len) != 0)
+        return err_set(err, ERR_INVALID,
+                       "task config: %s: \"%.128s\" has symbolic links, \"%.64s\" has none", key,
+                       path, real);
+    if (isolation_is_taken(real))
+        return err_set(err, ERR_INVALID,
+                       "task config: %s: \"%.128s\" is the system's, or made for each agent", key,
+                       path);
+    if (stat(real, &st) != 0)
+        return err_sys(err, errno, "task config: %s: look at \"%.128s\"", key, path);
+    return S_ISDIR(st.st_mode) != is_file ||
+           err_set(err, ERR_INVALID, "task config: %s: \"%.128s\" is %s", key, path,
+                   is_file ? "a directory, the volume a file" : "a file, the volume a directory");
+}
+
+/* True when a volume's destination is in none of the directories of find_target. */
+static bool is_of_machine(struct finding *f, const char *path)
+{
+    struct isolation_wish_mount ignored = { 0 };
+    struct err why = { 0 };
+    return path[0] == '/' && !has_parent_step(path) && !find_target(f, "", path, &ignored, &why) &&
+           !ignored.root;
+}
+
 static bool find_propagation(const struct finding *f, const char *key, const char *word,
                              uint32_t *flags, struct err *err)
 {
@@ -157,15 +199,18 @@ static bool find_propagation(const struct finding *f, const char *key, const cha
     return true;
 }
 
-static bool add_mount(struct finding *f, const char *key, const struct task_mount *from,
+static bool add_mount(struct finding *f, bool is_volume, const struct task_mount *from,
                       const struct isolation_wish_path *source, struct err *err)
 {
+    const char *key = is_volume ? "volume_mount.destination" : "mount.target";
     struct places *out = f->out;
     struct isolation_wish_mount mount = { .source = source->path };
     mount.flags = ISOLATION_RECURSIVE | (source->is_file ? ISOLATION_IS_FILE : 0U) |
                   (from->readonly ? ISOLATION_RDONLY : 0U);
-    if (!find_target(f, key, from->target, &mount, err) ||
-        !find_propagation(f, key, from->propagation, &mount.flags, err))
+    const bool is_found = is_volume && is_of_machine(f, from->target)
+                              ? find_machine_target(f, from->target, source->is_file, &mount, err)
+                              : find_target(f, key, from->target, &mount, err);
+    if (!is_found || !find_propagation(f, key, from->propagation, &mount.flags, err))
         return false;
     out->mounts = mem_resize(out->mounts, out->mount_count + 1, sizeof(mount));
     out->mounts[out->mount_count++] = mount;
@@ -186,7 +231,7 @@ static bool find_volumes(struct finding *f, struct err *err)
         if (real)
             source.path = keep(f->out, real);
         source.is_file = is_found && !S_ISDIR(st.st_mode);
-        if (!is_found || !add_mount(f, "volume_mount.destination", &as_mount, &source, err))
+        if (!is_found || !add_mount(f, true, &as_mount, &source, err))
             return false;
     }
     return true;
@@ -198,7 +243,7 @@ static bool find_mounts(struct finding *f, struct err *err)
     for (size_t i = 0; i < f->spec->config.mounts.all.count; i++) {
         struct isolation_wish_path source = { 0 };
         if (!find_source(f, "mount.source", all[i].source, !all[i].readonly, &source, err) ||
-            !add_mount(f, "mount.target", &all[i], &source, err))
+            !add_mount(f, false, &all[i], &source, err))
             return false;
     }
     return find_volumes(f, err);

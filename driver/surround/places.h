@@ -1,7 +1,8 @@
 /* places.h - the paths a job names for mounts, devices, reading and writing, checked and canonical.
  *
  * Sources are canonical (no symbolic link is left in them: one that appears later fails the start);
- * targets stay in the task's own directories. Blocking: on workers only. */
+ * targets stay in the task's own directories, but for those of Nomad's volumes. Blocking: on
+ * workers only. */
 #pragma once
 #include "driver/isolation/draft.h"
 #include "driver/nomad/task_spec.h"

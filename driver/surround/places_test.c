@@ -157,6 +157,57 @@ Test(places, nomads_volumes_come_with_the_jobs_mounts_parents_first)
     spec.volume_count = 0;
 }
 
+static void volume_to(const char *target)
+{
+    static struct task_volume volume;
+    volume = (struct task_volume){ .task_path = str_copy(target),
+                                   .host_path = str_copy(host_dir),
+                                   .propagation = str_copy("") };
+    spec.volumes = &volume;
+    spec.volume_count = 1;
+}
+
+static void volume_away(void)
+{
+    free(spec.volumes->task_path);
+    free(spec.volumes->host_path);
+    free(spec.volumes->propagation);
+    spec.volume_count = 0;
+}
+
+Test(places, a_volume_may_be_where_the_operator_has_made_place)
+{
+    if (access("/srv", F_OK) != 0)
+        cr_skip_test("this machine has no /srv");
+    volume_to("/srv/");
+    cr_assert(find(), "%s", err.msg);
+    cr_assert_eq(places.mount_count, 1);
+    cr_expect_str_eq(places.mounts[0].root, "/");
+    cr_expect_str_eq(places.mounts[0].target, "srv");
+    volume_away();
+}
+
+Test(places, a_volume_is_in_nobodys_way)
+{
+    static const struct {
+        const char *target, *part;
+    } rows[] = {
+        { "/", "is the system's" },          { "/etc", "is the system's" },
+        { "/usr/local", "is the system's" }, { "/var", "is the system's" },
+        { "/tmp", "made for each agent" },   { "/proc/self", "has symbolic links" },
+        { "/dev/shm", "is the system's" },   { "/srv/no-such-place", "not on this machine" },
+        { "/srv/../etc", "has a \"..\"" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (access(rows[i].target, F_OK) != 0 && !strstr(rows[i].target, "/srv/"))
+            continue;
+        volume_to(rows[i].target);
+        refused(ERR_INVALID, rows[i].part);
+        cr_expect(strstr(err.msg, "volume_mount.destination"), "%s", err.msg);
+        volume_away();
+    }
+}
+
 Test(places, devices_are_nodes_below_dev)
 {
     static char null[] = "/dev/null", passwd[] = "/etc/passwd", there[] = "/dev/x", out[] = "/x",

@@ -145,6 +145,32 @@ static bool gather_limits(const struct task_config *task, struct gathered *g, si
     return true;
 }
 
+static bool is_in(const char *path, const char *dir)
+{
+    const size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* A volume in the machine's own tree must not come between the agent and its program, which was
+ * looked at where it is, nor show or hide what is the driver's. */
+static bool check_targets(const struct gathered *g, struct err *err)
+{
+    const char *const kept[] = { g->command, g->hidden_dir, g->records_dir, g->sockets_dir };
+    for (size_t i = 0; i < g->places.mount_count; i++) {
+        const struct isolation_wish_mount *mount = &g->places.mounts[i];
+        if (strcmp(mount->root, "/") != 0)
+            continue;
+        const char *path = mount->target - 1; /* with its slash, as it was found */
+        for (size_t k = 0; k < COUNT(kept); k++)
+            if (is_in(path, kept[k]) || is_in(kept[k], path))
+                return err_set(err, ERR_INVALID,
+                               "task config: volume_mount.destination: \"%.128s\" would hide "
+                               "\"%.64s\"",
+                               path, kept[k]);
+    }
+    return true;
+}
+
 static bool gather(const struct surround_in *in, struct gathered *g, struct err *err)
 {
     const struct user_ids *user = in->user;
@@ -159,6 +185,8 @@ static bool gather(const struct surround_in *in, struct gathered *g, struct err 
     g->records_dir = real_or_same(in->config->state_dir);
     g->sockets_dir = real_or_same(in->config->run_dir);
     g->hidden_dir = hidden_of(g->places.task_dir, user);
+    if (!check_targets(g, err))
+        return false;
     if (in->state_path) /* only with a state is there a sidecar, and its socket */
         g->api = str_format("%s%s", g->sockets_dir, strrchr(in->api, '/'));
     return true;

@@ -182,3 +182,28 @@ Test(surround, a_host_entry_of_another_form_is_refused)
     spec->host_address = str_copy("172.26.64.2");
     refused(ERR_INVALID, "hosts_config");
 }
+
+Test(surround, a_volume_of_the_machine_hides_neither_the_program_nor_what_is_the_drivers)
+{
+    if (access("/srv", W_OK) != 0)
+        cr_skip_test("needs to write in /srv");
+    CLEANUP(str_freep) char *place = str_copy("/srv/surround-XXXXXX");
+    cr_assert_not_null(mkdtemp(place));
+    CLEANUP(str_freep) char *records = str_format("%s/state", place);
+    struct task_volume volume = { place, spec->alloc_dir, false, (char[]){ "" } };
+    spec->volumes = &volume;
+    spec->volume_count = 1;
+    cr_expect(make(), "%s", err.msg);
+    const struct isolation_mount *mount = mount_at(place + 1);
+    cr_assert_not_null(mount);
+    cr_expect_str_eq(mount->root, "/");
+    cr_expect_not(mount->flags & ISOLATION_MAKE);
+    cr_assert(dir_make(records, 0755, &err));
+    char *own = config.state_dir;
+    config.state_dir = records;
+    refused(ERR_INVALID, "would hide");
+    config.state_dir = own;
+    spec->volumes = NULL;
+    spec->volume_count = 0;
+    cr_expect(dir_remove_tree(place, &err));
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 )
 
 // needRoot skips what only a driver of root can give.
@@ -224,6 +225,48 @@ func TestC37NomadVolumes(t *testing.T) {
 		M{"task_path": task.dir("local") + "/ro", "host_path": volume, "readonly": true},
 		M{"task_path": "local/rw", "host_path": volume, "propagation_mode": "private"}}}
 	task.says("yes\nno\nyes")
+}
+
+// A volume may be where the operator has made a place for it on the machine, and in nobody's way.
+func TestC37VolumeOnTheMachine(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	n := StartedNode(t)
+	volume := filepath.Join(n.Dir, "volume")
+	check(t, os.Mkdir(volume, 0o777))
+	place, err := os.MkdirTemp("/srv", "conf-")
+	check(t, err)
+	defer os.RemoveAll(place)
+	check(t, os.Chmod(place, 0o755))
+	check(t, os.Chmod(volume, 0o777)) // whatever the umask
+	check(t, os.Mkdir(place+"/rw", 0o755))
+	check(t, os.Mkdir(place+"/ro", 0o755))
+	check(t, os.Symlink("rw", place+"/link"))
+	program := filepath.Join(place, "program")
+	check(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
+	task := n.NewTask("task").sh(can("touch "+place+"/rw/x", "ls "+place+"/ro/x", "touch "+place+"/ro/y", "touch "+place+"/z", "ls "+place))
+	task.More = M{"user": "nobody", "mounts": []any{
+		M{"task_path": place + "/ro", "host_path": volume, "readonly": true},
+		M{"task_path": place + "/rw", "host_path": volume}}}
+	task.says("yes\nyes\nno\nno\nno")
+	if _, err := os.Stat(place + "/rw/x"); err == nil {
+		t.Errorf("the machine's own directory was written")
+	}
+	for target, why := range map[string]string{
+		"/": "system's", "/etc": "system's", "/usr/local": "system's", "/tmp": "made for each", "/proc": "made for each",
+		place + "/absent": "not on this machine", place + "/link": "symbolic links", place + "/rw/../ro": "..",
+		program: "volume a directory", place: "would hide", n.Config["state_dir"].(string): "made for each",
+	} {
+		wrong := n.NewTask("wrong")
+		wrong.Config["command"] = program
+		wrong.More = M{"mounts": []any{M{"task_path": target, "host_path": volume}}}
+		err := wrong.TryStart()
+		if Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "volume_mount.destination") || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: want a refusal that says %q, got %v", target, why, err)
+		}
+	}
+	n.destroyAll()
+	n.WantClean()
 }
 
 // A mount made on the host later comes in with host-to-task, and never with private.
