@@ -24,6 +24,8 @@ static const struct {
 #define OWN      (SEEN | ISOLATION_WRITE)
 #define NODE     (ISOLATION_READ | ISOLATION_UPDATE | ISOLATION_DEVICE)
 #define SHM_SIZE "50%"
+/* With it a process makes the node of any device. */
+#define CAPS_OF_NODES (1ULL << 27) /* CAP_MKNOD */
 
 /* Everything that is being put together; the first error stays. */
 struct drawing {
@@ -108,6 +110,10 @@ static bool check_asked(const struct isolation_wish *w, struct err *err)
 {
     const bool has_mounts = w->kernel.can_mount && !w->no_mounts;
     const bool is_root = w->kernel.is_root;
+    /* No devices controller: that a node cannot be opened is what its mount says, and Landlock
+     * keeps the agent from all that are without nodev, and from mounting another. */
+    const bool has_mknod = ((w->caps_bound | w->caps_given) & CAPS_OF_NODES) != 0;
+    const bool is_fenced_in = has_mounts && w->kernel.landlock_abi > 0 && !w->no_landlock;
     const struct {
         bool is_asked, is_there;
         const char *key;
@@ -117,6 +123,7 @@ static bool check_asked(const struct isolation_wish *w, struct err *err)
         { w->resolv != NULL || w->hosts != NULL, has_mounts, "dns: needs a mount namespace" },
         { w->netns != NULL, is_root, "network namespace: needs root" },
         { w->uid != 0 && w->caps_given != 0, is_root, "cap_add: needs root" },
+        { has_mknod, is_fenced_in, "cap_add: mknod needs own mounts and Landlock" },
         { w->oom_score_adj < 0 || w->nice < 0, is_root,
           "nice or oom_score_adj below 0: needs root" },
     };

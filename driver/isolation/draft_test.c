@@ -220,6 +220,25 @@ Test(draft, what_a_job_names_is_never_left_out)
     is_denied(&wish, "nice");
 }
 
+Test(draft, who_may_make_device_nodes_has_mounts_and_landlock)
+{
+    const uint64_t mknod_cap = 1ULL << 27;
+    struct isolation_wish base = everything();
+    base.caps_bound |= mknod_cap;
+    make(&base);
+    struct isolation_wish wish = base;
+    wish.no_landlock = true;
+    is_denied(&wish, "cap_add: mknod");
+    wish = base;
+    wish.no_mounts = true;
+    is_denied(&wish, "cap_add: mknod");
+    wish = base;
+    wish.kernel.landlock_abi = 0;
+    is_denied(&wish, "cap_add: mknod");
+    wish.caps_bound &= ~mknod_cap;
+    make(&wish);
+}
+
 Test(draft, an_agent_may_do_without)
 {
     struct isolation_wish wish = everything();
@@ -304,7 +323,16 @@ static void put_page(struct buf *out)
                      "Devices in `/dev`:");
     ISOLATION_NODES(ITEM)
     ISOLATION_LINKS(LINK)
-    buf_put_str(out, " `pts` `shm`, and those of the job's `device` blocks.\n\nEmpty files:");
+    buf_put_str(out,
+                " `pts` `shm`, and those of the job's `device` blocks.\n"
+                "No devices controller is used, of either version of cgroups. What protects: the "
+                "host's `/dev` is not there; every other\nmount that an agent may write is "
+                "`nodev`, so a node in it opens nothing; Landlock keeps it from writing "
+                "elsewhere and from\nmounting; and only with `mknod`, which no agent has by "
+                "default, can a node be made at all. A job that asks for `mknod`\nin `cap_add` "
+                "without Landlock or without mounts is refused: it could open every device of "
+                "the machine. The letters of\na `device` block (`r`, `w`) are kept by "
+                "Landlock; `m` gives nothing.\n\nEmpty files:");
     ISOLATION_MASKED_FILES(ITEM)
     buf_put_str(out, "\nEmpty directories:");
     ISOLATION_MASKED_DIRS(ITEM)

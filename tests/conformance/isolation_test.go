@@ -80,6 +80,34 @@ func TestC37Capabilities(t *testing.T) {
 	given.says("CapEff:\t0000000000000400CapBnd:\t0000000000000400")
 }
 
+// Who may make device nodes can open none of them.
+func TestC37DeviceNodesOfAnAgent(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	n := NewNode(t)
+	n.Config["allow_caps"], n.Config["allow_unconfined"] = []any{"all"}, []any{"landlock", "mounts"}
+	n.Start()
+	tries := []string{}
+	for _, dir := range []string{"local", "../alloc", "tmp", "/tmp", "/var/tmp", "/dev/shm", n.Work} {
+		tries = append(tries, "mknod "+dir+"/n c 1 3; echo x >"+dir+"/n && test -c "+dir+"/n")
+	}
+	for _, dir := range []string{"/dev", "/usr", "/etc", "/srv", "/", "/run"} {
+		tries = append(tries, "mknod "+dir+"/conf-node c 1 3")
+	}
+	task := n.NewTask("task").sh("echo x >/dev/null && echo usual; " + can(tries...))
+	task.Config["cap_add"] = []any{"mknod"}
+	task.says("usual\n" + strings.TrimSuffix(strings.Repeat("no\n", len(tries)), "\n"))
+	for _, word := range []string{"landlock", "mounts"} {
+		bare := n.NewTask("bare").sh("true")
+		bare.Config["cap_add"], bare.Config["unconfined"] = []any{"mknod"}, []any{word}
+		if err := bare.TryStart(); Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "cap_add: mknod") {
+			t.Errorf("mknod without %s: %v", word, err)
+		}
+	}
+	n.destroyAll()
+	n.WantClean()
+}
+
 func TestC37LimitsAndUmask(t *testing.T) {
 	t.Parallel()
 	n := StartedNode(t)
