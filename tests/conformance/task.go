@@ -30,7 +30,17 @@ type Task struct {
 func (n *Node) NewTask(name string, steps ...string) *Task {
 	n.T.Helper()
 	word := hexWord(16)
-	alloc := fmt.Sprintf("%s-%s-%s-%s-%s", word[:8], word[8:12], word[12:16], word[16:20], word[20:])
+	return n.taskOf(fmt.Sprintf("%s-%s-%s-%s-%s", word[:8], word[8:12], word[12:16], word[16:20], word[20:]), name, steps)
+}
+
+// Beside prepares a further task of the same allocation.
+func (t *Task) Beside(name string, steps ...string) *Task {
+	t.N.T.Helper()
+	return t.N.taskOf(t.AllocID, name, steps)
+}
+
+func (n *Node) taskOf(alloc, name string, steps []string) *Task {
+	n.T.Helper()
 	t := &Task{N: n, Name: name, AllocID: alloc, AllocDir: filepath.Join(n.Dir, "a", alloc)}
 	t.Config = map[string]any{"command": stubPath, "args": steps, "state": nil, "lease": nil,
 		"pids_limit": nil, "memory_swap_mb": nil, "memory_swappiness": nil, "io_weight": nil, "cpu_hard_limit": nil,
