@@ -5,6 +5,7 @@
 #include "sidecar/cmd/list.h"
 #include "sidecar/cmd/restore.h"
 #include "sidecar/cmd/run.h"
+#include "sidecar/cmd/selftest.h"
 #include "sidecar/cmd/show.h"
 #include "sidecar/cmd/source.h"
 #include "sidecar/cmd/talk.h"
@@ -45,6 +46,10 @@ static const struct command commands[] = {
       .summary = "Restore a checkpoint into an empty directory",
       .options = READING | ARG_BIT(at) | ARG_BIT(to),
       .run = cmd_restore },
+    { .name = "selftest",
+      .summary = "Play the lease through simulated faults and check its guarantees",
+      .options = ARG_BIT(seed) | ARG_BIT(seeds) | ARG_BIT(trace) | ARG_BIT(defect) | ARG_BIT(json),
+      .run = cmd_selftest },
     { .name = "attach",
       .summary = "Be the sidecar of a shim (started by the shim)",
       .options = ARG_BIT(log_level),

@@ -22,6 +22,11 @@
     X(without_record, "without-record", NULL,                                                   \
       "the record is lost or damaged: go by the packs and the key file alone")                  \
     X(files, "files", NULL, "with every entry of the tree")                                     \
+    X(seed, "seed", "N", "number of the first history; with nothing else, of the only one")     \
+    X(seeds, "seeds", "COUNT", "how many histories, one seed after the other")                  \
+    X(trace, "trace", NULL, "print what happens in the history, also when all holds")           \
+    X(defect, "defect", "RULE",                                                                 \
+      "leave out a rule on purpose: margin, nonce, epoch; the checker must notice")             \
     X(json, "json", NULL, "print JSON")
 
 #define ARG_ENUM(member, option, value, doc) ARG_##member,

@@ -2,7 +2,7 @@
  *
  * Pure: no clock, no store, no memory of its own beyond the struct. Whoever runs it carries out the
  * actions in their order and feeds back what happened. Every call takes `now` on the boot clock and
- * fills `todo`. Private to this room and its tests. States and invariants: DESIGN.md. */
+ * fills `todo`. Private to this room and to sidecar/simulate. States and invariants: DESIGN.md. */
 #pragma once
 #include "common/base/deadline.h"
 #include "sidecar/lease/record.h"
