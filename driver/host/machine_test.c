@@ -23,3 +23,18 @@ Test(machine, what_was_read_once_is_what_the_kernel_says)
     else
         cr_expect_eq(machine.own_cgroup[0], '\0');
 }
+
+Test(machine, its_descriptors_are_raised_and_what_they_were_is_known)
+{
+    struct rlimit now;
+    struct machine machine;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    now.rlim_cur = 64;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+    machine_read(&machine);
+    machine_raise_files(&machine);
+    cr_expect_eq(machine.files.rlim_cur, 64);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    cr_expect_eq(now.rlim_cur, now.rlim_max);
+    cr_expect_eq(now.rlim_max, machine.files.rlim_max);
+}

@@ -171,6 +171,19 @@ static bool check_targets(const struct gathered *g, struct err *err)
     return true;
 }
 
+/* The plugin has raised its own, which its children inherit. */
+static void gather_files(const struct rlimit *files, struct gathered *g, size_t *count)
+{
+    if (files->rlim_max == 0 || *count == COUNT(g->limits))
+        return;
+    for (size_t i = 0; i < *count; i++)
+        if (g->limits[i].number == RLIMIT_NOFILE)
+            return;
+    g->limits[(*count)++] = (struct isolation_limit){ .number = RLIMIT_NOFILE,
+                                                      .soft = files->rlim_cur,
+                                                      .hard = files->rlim_max };
+}
+
 static bool gather(const struct surround_in *in, struct gathered *g, struct err *err)
 {
     const struct user_ids *user = in->user;
@@ -261,6 +274,7 @@ bool surround_make(const struct surround_in *in, struct surround *out, struct er
                 gather_limits(&in->spec->config, &g, &wish.limit_count, err);
     wish.limits = g.limits;
     if (good) {
+        gather_files(&in->files, &g, &wish.limit_count);
         fill_places(&g, in->spec, &wish);
         wish.resolv = g.resolv_at ? buf_borrow_str(&g.resolv) : NULL;
         wish.hosts = g.hosts_at ? buf_borrow_str(&g.hosts) : NULL;

@@ -4,6 +4,8 @@
  * Finds the canonical paths that the decision (driver/isolation/draft.h) needs, and checks what the
  * job names against the node's configuration (policy.h). Blocking: on workers only. */
 #pragma once
+#include <sys/resource.h>
+
 #include "common/base/buf.h"
 #include "driver/surround/resolve.h"
 
@@ -15,6 +17,7 @@ struct surround_in { /* borrows */
     const struct task_spec *spec;
     const struct plugin_config *config;
     const struct isolation_kernel *kernel; /* what can be had here */
+    struct rlimit files; /* descriptors of an agent whose job names none; 0, 0: the shim's */
     const struct user_ids *user;
     const char *command, *task_dir;
     const char *state_path; /* or NULL */

@@ -21,6 +21,7 @@ static struct task_spec *spec;
 static struct user_ids user;
 static struct surround surround;
 static struct isolation_plan plan;
+static struct rlimit files;
 static struct err err;
 
 static void begin(void)
@@ -56,6 +57,7 @@ static bool make(void)
     const struct surround_in in = { .spec = spec,
                                     .config = &config,
                                     .kernel = &kernel,
+                                    .files = files,
                                     .user = &user,
                                     .command = "/bin/sh",
                                     .task_dir = task_dir };
@@ -108,6 +110,22 @@ Test(surround, what_the_job_says_is_in_the_plan)
     cr_expect_eq(plan.limits[0].soft, 64);
     CLEANUP(str_freep) char *local = str_format("%s/web/local", spec->alloc_dir);
     cr_expect_str_eq(surround.work_dir, local);
+}
+
+Test(surround, descriptors_are_the_jobs_or_what_the_plugin_began_with)
+{
+    files = (struct rlimit){ 1024, 4096 };
+    str_list_add(&spec->config.ulimit, view_str("core=0"));
+    cr_assert(make(), "%s", err.msg);
+    cr_assert_eq(plan.limit_count, 2);
+    cr_expect_eq(plan.limits[1].number, RLIMIT_NOFILE);
+    cr_expect_eq(plan.limits[1].soft, 1024);
+    cr_expect_eq(plan.limits[1].hard, 4096);
+    str_list_add(&spec->config.ulimit, view_str("nofile=64:128"));
+    cr_assert(make(), "%s", err.msg);
+    cr_assert_eq(plan.limit_count, 2);
+    cr_expect_eq(plan.limits[1].soft, 64);
+    files = (struct rlimit){ 0 };
 }
 
 Test(surround, a_bad_limit_names_its_key)

@@ -82,6 +82,7 @@ static bool plan_surround(const struct plan_in *from, struct task_plan *out, str
     const struct surround_in in = { .spec = from->spec,
                                     .config = from->config,
                                     .kernel = &from->machine->kernel,
+                                    .files = from->machine->files,
                                     .api = from->paths->api,
                                     .user = &out->user,
                                     .command = out->command,

@@ -36,6 +36,7 @@ struct tasks *tasks_new(struct loop *loop, const struct plugin_config *config,
     tasks->event_arg = arg;
     tasks->rules = rules_new(config);
     machine_read(&tasks->machine);
+    machine_raise_files(&tasks->machine);
     tasks->execs = execs_new(loop);
     if (!proc_boot_id(tasks->boot_id, &err))
         LOG(LOG_ERROR, "boot id cannot be read", F(error, &err)); /* no launch will match it */
