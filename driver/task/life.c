@@ -21,7 +21,6 @@
 #define START_WAIT_MS   8000  /* for readers of the logs; for the new shim; for a recovery */
 #define YIELD_WAIT_MS   15000 /* for an older launch: its stop budget, and slack */
 #define YIELD_STOP_MS   5000
-#define STOP_SLACK_MS   2000 /* what the shim may be late before it is killed itself */
 #define KILL_WAIT_MS    5000
 #define OPEN_PAUSE_MS   20
 #define LOOK_PAUSE_MS   50
@@ -350,7 +349,7 @@ static void pass_stop(struct task *task)
         msg = (struct shim_msg){
             .type = SHIM_STOP, .stop = { .signo = task->stop_signo, .timeout_ms = (uint32_t)ms }
         };
-    late_arm(task, ms > 0 ? ms + STOP_SLACK_MS : KILL_WAIT_MS);
+    late_arm(task, ms > 0 ? ms + task_slack_ms(task->tasks->count) : KILL_WAIT_MS);
     tell(task, &msg);
 }
 
@@ -364,7 +363,7 @@ static void do_force(struct task *task)
     if (!proc_open(&task->shim, &shim.pidfd, &err) || !proc_signal(&shim, SIGKILL, &err))
         LOG(LOG_WARN, "shim cannot be killed", F(task, task->id), F(error, &err));
     proc_fini(&shim);
-    late_arm(task, STOP_SLACK_MS);
+    late_arm(task, task_slack_ms(task->tasks->count));
 }
 
 static void do_nothing(struct task *task) { (void)task; }

@@ -94,3 +94,8 @@ const char *task_state_name(enum task_state state) { return state_names[state]; 
 const char *task_sign_name(enum task_sign sign) { return sign_names[sign]; }
 
 const char *task_action_name(enum task_action action) { return action_names[action]; }
+
+#define SLACK_MS      2000
+#define SLACK_EACH_MS 10 /* twice what a thousand ends at once took for each, on two busy cores */
+
+int64_t task_slack_ms(size_t tasks) { return SLACK_MS + SLACK_EACH_MS * (int64_t)tasks; }

@@ -3,6 +3,8 @@
  * Pure. The machine in life.c looks every event up here and has no other rule about order.
  * Meaning of each word: DESIGN.md. */
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
 
 #define TASK_STATES(X) \
     X(PREPARING)       \
@@ -70,3 +72,7 @@ struct task_move task_move(enum task_state state, enum task_sign sign);
 const char *task_state_name(enum task_state state);
 const char *task_sign_name(enum task_sign sign);
 const char *task_action_name(enum task_action action);
+
+/** How late a shim may be with the end of its task before it is killed, when so many share the
+ *  machine with it: all may be stopped at once, and each needs the processor and the disk. */
+int64_t task_slack_ms(size_t tasks);

@@ -108,3 +108,9 @@ Test(states, every_name_is_there)
     cr_assert_str_eq(task_sign_name(SIGN_CLEANED), "CLEANED");
     cr_assert_str_eq(task_action_name(DO_FORGET), "FORGET");
 }
+
+Test(states, a_shim_may_be_later_the_more_there_are)
+{
+    cr_expect_eq(task_slack_ms(0), 2000);
+    cr_expect_eq(task_slack_ms(1000), 12000);
+}

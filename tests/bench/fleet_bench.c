@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,16 +123,22 @@ static void destroy(struct slot *slot)
     call(slot, TALK_DRIVER "DestroyTask", &request, on_destroyed, NULL);
 }
 
-/* The result of a program that ends by itself must be its own. */
+/* The result must be the program's own: its exit, or the signal that stopped it. */
 static void on_result(void *arg, struct view message)
 {
     struct slot *slot = arg;
     Nd__WaitTaskResponse *got = nd__wait_task_response__unpack(NULL, message.len, message.data);
-    const bool is_zero = got != NULL && got->err[0] == '\0' && got->result != NULL &&
-                         got->result->exit_code == 0 && got->result->signal == 0;
-    if (kinds[slot->fleet->kind].ends && !is_zero)
+    const bool is_known = got != NULL && got->err[0] == '\0' && got->result != NULL;
+    const bool is_right = is_known &&
+                          (kinds[slot->fleet->kind].ends
+                               ? got->result->exit_code == 0
+                               : got->result->signal == SIGTERM || got->result->signal == SIGKILL);
+    if (!is_right)
         note(slot, "WaitTask",
-             &(struct rpc_status){ .code = RPC_INTERNAL, .text = "not an exit with 0" });
+             &(struct rpc_status){ .code = RPC_INTERNAL,
+                                   .text = is_known ? "another end than expected"
+                                           : got    ? got->err
+                                                    : "" });
     if (got != NULL)
         nd__wait_task_response__free_unpacked(got, NULL);
 }
