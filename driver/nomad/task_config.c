@@ -6,8 +6,9 @@
 #include "common/base/own.h"
 #include "driver/nomad/task_config.def"
 
-#define REQUIRED 1
-#define ZERO_OK  2
+#define MARGIN_MIN_MS 200
+#define REQUIRED      1
+#define ZERO_OK       2
 #define ROW(in, key, kind, flags, initial, low, high, member, words) \
     { .block = (in),                                                 \
       .name = (key),                                                 \
@@ -25,7 +26,8 @@ const struct config_table task_config_table = { "task config", rows, COUNT(rows)
 /* The rule is the sidecar's; checked here too, so that a wrong job fails before anything starts. */
 bool task_config_check_margin(const struct task_config *config, int64_t ttl_ms, struct err *err)
 {
-    const int64_t margin_ms = config->lease.margin_ms, floor_ms = 50 + ttl_ms / 100;
+    const int64_t margin_ms = config->lease.margin_ms, share_ms = 50 + ttl_ms / 100;
+    const int64_t floor_ms = share_ms < MARGIN_MIN_MS ? MARGIN_MIN_MS : share_ms;
     if (margin_ms == 0 || (margin_ms >= floor_ms && margin_ms <= ttl_ms / 3))
         return true;
     return err_set(err, ERR_INVALID,

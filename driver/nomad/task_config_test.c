@@ -108,14 +108,14 @@ Test(task_config, bounds_ttl_and_margin)
         { HEAD "\x81\xa3ttl\xa2"
                "2h",
           "lease.ttl" },
-        { HEAD "\x81\xa6margin\xa4"
-               "59ms",
-          "lease.margin: 59ms" },
-        { HEAD "\x82\xa3ttl\xa3"
-               "15s"
-               "\xa6margin\xa5"
+        { HEAD "\x81\xa6margin\xa5"
                "199ms",
-          "lease.margin: is not in 200...5000 ms for a ttl of 15000 ms" },
+          "lease.margin: 199ms" },
+        { HEAD "\x82\xa3ttl\xa3"
+               "20s"
+               "\xa6margin\xa5"
+               "249ms",
+          "lease.margin: is not in 250...6666 ms for a ttl of 20000 ms" },
         { HEAD "\x82\xa3ttl\xa3"
                "15s"
                "\xa6margin\xa2"

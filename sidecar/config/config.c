@@ -13,6 +13,7 @@
 #define ENV_PREFIX     "AGENT_SIDECAR_"
 #define ENV_NAME_BYTES 64
 #define ITEM_BYTES_MAX 1024 /* of one list item: a path pattern */
+#define MARGIN_MIN_MS  200  /* as sidecar/lease has it: time to freeze and kill */
 
 enum option_type { TYPE_TEXT, TYPE_TEXTS, TYPE_MS };
 #define BLOCK_ID(block, rows, doc) BLOCK_##block,
@@ -310,7 +311,8 @@ static bool lease_finish(struct loader *l, struct err *err)
         return option_fail(l, OPTION(lease.store), err, "is missing: there is no state store");
     if (!*c->lease.store)
         text_replace(&c->lease.store, c->state.store);
-    const int64_t ttl = c->lease.ttl_ms, low = 50 + ttl / 100, high = ttl / 3;
+    const int64_t ttl = c->lease.ttl_ms, floor = 50 + ttl / 100, high = ttl / 3;
+    const int64_t low = floor < MARGIN_MIN_MS ? MARGIN_MIN_MS : floor; /* the lease has both */
     if (c->lease.margin_ms == 0)
         c->lease.margin_ms = 250 + ttl / 50;
     if (c->lease.margin_ms >= low && c->lease.margin_ms <= high)

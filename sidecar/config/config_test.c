@@ -333,6 +333,8 @@ Test(config, mistakes_name_the_key_and_the_place)
           "agent.hcl:6:18: \"lease.margin\" must be from 200ms to 5000ms with this ttl" },
         { STATE("") "lease { margin = \"10ms\" }",
           "agent.hcl:6:18: \"lease.margin\" must be from 200ms to 5000ms with this ttl" },
+        { STATE("") "lease {\n  ttl = \"1s\"\n  margin = \"199ms\"\n}",
+          "agent.hcl:8:12: \"lease.margin\" must be from 200ms to 333ms with this ttl" },
         { "stop { signal = \"SIGNOPE\" }",
           "agent.hcl:1:17: \"stop.signal\" must be the name of a signal (SIGTERM)" },
         { "stop { signal = \"TERM\" }",
