@@ -301,7 +301,6 @@ static void draw_flags(struct drawing *d)
         { w->host_pid, ISOLATION_HOST_PID },
         { w->kernel.is_root && !w->host_ipc, ISOLATION_OWN_IPC },
         { w->kernel.is_root, ISOLATION_OWN_UTS | ISOLATION_OWN_CGROUP | ISOLATION_CAPS },
-        { d->has_mounts, ISOLATION_HIDE_PIDS },
     };
     d->plan->flags = 0;
     for (size_t i = 0; i < COUNT(rows); i++)

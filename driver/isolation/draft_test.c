@@ -60,7 +60,7 @@ Test(draft, a_kernel_that_has_all_gives_all)
     make(&wish);
     cr_expect_eq(draft.plan.mounts, ISOLATION_MOUNTS_OWN);
     cr_expect_eq(draft.plan.flags, ISOLATION_NO_NEW_PRIVS | ISOLATION_OWN_IPC | ISOLATION_OWN_UTS |
-                                       ISOLATION_OWN_CGROUP | ISOLATION_HIDE_PIDS | ISOLATION_CAPS);
+                                       ISOLATION_OWN_CGROUP | ISOLATION_CAPS);
     cr_expect_eq(draft.plan.landlock_abi, 7);
     cr_expect_gt(draft.plan.filter.len, 100);
     cr_expect_eq(draft.plan.caps_bound, 3);

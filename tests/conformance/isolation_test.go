@@ -472,6 +472,20 @@ func TestC26IsolationAttributes(t *testing.T) {
 	}
 }
 
+// Who looks into a task by a command finds the agent there, by name and by number.
+func TestC66ExecSeesTheAgent(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	n := StartedNode(t)
+	task := n.NewTask("task").sh("echo $$; exec sleep 1000").Start()
+	task.Out.Await(t, "\n")
+	pid := strings.TrimSpace(task.Out.String())
+	look := "cat /proc/" + pid + "/comm; " + can("cat /proc/1/environ", "kill -0 "+pid)
+	if got := task.Shell(look); got != "sleep\nno\nyes\n" {
+		t.Errorf("process %s: %q", pid, got)
+	}
+}
+
 // A command that is executed in a task gets the same plan, not only the same namespaces.
 func TestC66ExecIsConfinedAsTheAgent(t *testing.T) {
 	t.Parallel()
