@@ -1,5 +1,4 @@
-# Commands in a running task: `alloc exec` into it, a template whose change runs a script in it, and
-# an action that the job names (Nomad 1.7).
+# Commands in a running task: `alloc exec` into it, and a template whose change runs a script in it.
 job "commands" {
   datacenters = ["dc1"]
   type        = "service"
