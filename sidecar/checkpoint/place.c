@@ -87,6 +87,8 @@ static bool check_target(struct place *p, bool is_new_only, struct err *err)
     if (fstatat(p->parent.raw, p->base, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT || err_sys(err, errno, "stat \"%s\"", p->target);
     p->has_old = true;
+    p->old_uid = st.st_uid;
+    p->old_gid = st.st_gid;
     if (is_new_only)
         return err_set(err, ERR_CONFLICT, "restore to \"%s\": it exists", p->target);
     if (!S_ISDIR(st.st_mode))

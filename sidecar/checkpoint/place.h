@@ -4,6 +4,7 @@
  * one is untouched. What a killed process left beside the target is removed at the next open. */
 #pragma once
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/base/fd.h"
 
@@ -12,8 +13,10 @@ struct place {
     struct fd parent, stage;
     const char *base; /* the last part of target */
     char stage_name[256];
-    bool is_made; /* the stage exists and is ours to remove */
-    bool has_old; /* the target exists */
+    bool is_made;  /* the stage exists and is ours to remove */
+    bool has_old;  /* the target exists */
+    uid_t old_uid; /* its owner then */
+    gid_t old_gid;
     bool is_swapped;
 };
 

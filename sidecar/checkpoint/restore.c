@@ -153,9 +153,26 @@ static bool fetch_plan(struct restoring *r, struct err *err)
     return good;
 }
 
+/* The directory that is replaced says who its owner is now. */
+static bool find_heir(struct restoring *r, struct err *err)
+{
+    struct cursor c = cursor_of(buf_view(&r->tree), "tree");
+    struct tree_entry root; /* comes first */
+    if (!tree_decode_entry(&c, &root, err))
+        return false;
+    r->stage.heir = (struct stage_heir){ .is_set = r->place.has_old,
+                                         .was_uid = root.uid,
+                                         .uid = r->place.old_uid,
+                                         .was_gid = root.gid,
+                                         .gid = r->place.old_gid };
+    return true;
+}
+
 static bool build(struct restoring *r, struct err *err)
 {
     r->stage = (struct stage){ .root_fd = place_borrow_fd(&r->place) };
+    if (!find_heir(r, err))
+        return false;
     CLEANUP(loader_freep)
     struct loader *loader = loader_new(&(struct loader_spec){ .source = r->source,
                                                               .manifest = &r->manifest,

@@ -253,6 +253,36 @@ Test(restore, target_must_be_a_directory_of_its_own)
     cr_assert_eq(entries_in(f.dir), 2);
 }
 
+static bool is_owned(const char *dir, const char *name, uid_t uid, gid_t gid)
+{
+    struct stat st;
+    CLEANUP(str_freep) char *path = str_format("%s/%s", dir, name);
+    return lstat(path, &st) == 0 && st.st_uid == uid && st.st_gid == gid;
+}
+
+/* An agent of Nomad's pool of users has another number on each node. */
+Test(restore, the_owner_of_the_directory_inherits)
+{
+    struct err err = { 0 };
+    if (geteuid() != 0)
+        cr_skip("needs root to give files away");
+    fixture_write(&f, "his", "1", 1);
+    fixture_write(&f, "other", "2", 1);
+    CLEANUP(fd_closep) struct fd state = { open(f.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    cr_assert_eq(fchown(state.raw, 1001, 2001), 0);
+    cr_assert_eq(fchownat(state.raw, "his", 1001, 2001, 0), 0);
+    cr_assert_eq(fchownat(state.raw, "other", 5, 2001, 0), 0);
+    (void)fixture_save(&f);
+    cr_assert(fixture_restore_to(&f, f.head, f.out, &report, &err), "%s", err.msg);
+    cr_expect(is_owned(f.out, ".", 1001, 2001), "nobody's directory: as it was");
+    cr_assert_eq(chown(f.out, 1002, 2002), 0);
+    cr_assert(fixture_restore_to(&f, f.head, f.out, &report, &err), "%s", err.msg);
+    cr_expect(is_owned(f.out, ".", 1002, 2002));
+    cr_expect(is_owned(f.out, "his", 1002, 2002));
+    cr_expect(is_owned(f.out, "other", 5, 2002));
+    cr_assert(dir_remove_tree(f.out, &err));
+}
+
 Test(restore, later_epoch_is_fenced)
 {
     struct err err = { 0 };

@@ -35,6 +35,16 @@ static void times_of(const struct tree_entry *entry, struct timespec out[2])
 /* An ordinary user may not give files away: they stay ours, without the set-id bits. */
 static bool is_refused(int result) { return result < 0 && (errno == EPERM || errno == EINVAL); }
 
+static uid_t uid_for(const struct stage *s, const struct tree_entry *entry)
+{
+    return s->heir.is_set && entry->uid == s->heir.was_uid ? s->heir.uid : entry->uid;
+}
+
+static gid_t gid_for(const struct stage *s, const struct tree_entry *entry)
+{
+    return s->heir.is_set && entry->gid == s->heir.was_gid ? s->heir.gid : entry->gid;
+}
+
 static bool make_symlink(struct stage *s, const struct tree_entry *entry, const char *path,
                          struct err *err)
 {
@@ -45,7 +55,8 @@ static bool make_symlink(struct stage *s, const struct tree_entry *entry, const 
     times_of(entry, times);
     if (symlinkat(target, s->root_fd, path) < 0)
         return fail("make link", entry->path, err);
-    int result = fchownat(s->root_fd, path, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW);
+    int result = fchownat(s->root_fd, path, uid_for(s, entry), gid_for(s, entry),
+                          AT_SYMLINK_NOFOLLOW);
     if (is_refused(result))
         s->not_owned++;
     else if (result < 0)
@@ -155,15 +166,17 @@ static bool put_xattrs(struct stage *s, int fd, const struct tree_entry *entry, 
 static bool put_facts(struct stage *s, int fd, const struct tree_entry *entry, struct err *err)
 {
     struct timespec times[2];
+    const uid_t uid = uid_for(s, entry);
+    const gid_t gid = gid_for(s, entry);
     mode_t mode = entry->mode;
     times_of(entry, times);
-    int result = fchown(fd, entry->uid, entry->gid);
-    if (is_refused(result)) {
-        s->not_owned++;
-        mode &= ~(mode_t)SET_ID_BITS;
-    } else if (result < 0) {
+    int result = fchown(fd, uid, gid);
+    const bool is_ours = is_refused(result);
+    if (result < 0 && !is_ours)
         return fail("give owner to", entry->path, err);
-    }
+    s->not_owned += is_ours ? 1 : 0;
+    if (is_ours || (entry->type == TREE_FILE && (uid != entry->uid || gid != entry->gid)))
+        mode &= ~(mode_t)SET_ID_BITS;
     if (!put_xattrs(s, fd, entry, true, err))
         return false;
     if (fchmod(fd, mode) < 0)

@@ -7,8 +7,18 @@
 #include "common/base/fd.h"
 #include "sidecar/image/tree.h"
 
+#include <sys/types.h>
+
+/* Users differ from node to node: what the directory's owner had belongs to its present owner. */
+struct stage_heir {
+    bool is_set;
+    uid_t was_uid, uid;
+    gid_t was_gid, gid;
+};
+
 struct stage {
-    int root_fd;         /* borrowed */
+    int root_fd; /* borrowed */
+    struct stage_heir heir;
     uint64_t not_owned;  /* entries whose owner could not be set */
     uint64_t not_marked; /* attributes that could not be set */
 };
@@ -30,7 +40,8 @@ MUST_USE bool stage_open(struct stage *s, const struct tree_entry *entry, struct
  *  Errors: SYSTEM; CORRUPT beyond the end. */
 MUST_USE bool stage_write(const struct stage_file *file, uint64_t at, struct view bytes,
                           struct err *err);
-/** Owner, mode, attributes, times; closes. Errors: SYSTEM. */
+/** Owner, mode, attributes, times; closes. What another inherits runs as nobody: without its set-id
+ *  bits. Errors: SYSTEM. */
 MUST_USE bool stage_finish(struct stage *s, struct stage_file *file, struct err *err);
 /** The same for a directory, when nothing is made in it any more. Errors: SYSTEM. */
 MUST_USE bool stage_finish_dir(struct stage *s, const struct tree_entry *entry, struct err *err);

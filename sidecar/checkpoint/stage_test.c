@@ -126,6 +126,41 @@ Test(stage, set_id_bits_do_not_survive_another_owner)
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
 }
 
+static struct stat made(enum tree_type type, const char *path, uid_t uid, gid_t gid)
+{
+    struct err err = { 0 };
+    struct stage_file file;
+    struct stat st;
+    struct tree_entry entry = entry_of(type, path);
+    entry.mode = 04750;
+    entry.uid = uid;
+    entry.gid = gid;
+    entry.target = view_str(type == TREE_SYMLINK ? "elsewhere" : "");
+    if (type == TREE_FILE) {
+        cr_assert(stage_open(&stage, &entry, &file, &err), "%s", err.msg);
+        cr_assert(stage_finish(&stage, &file, &err), "%s", err.msg);
+    } else {
+        cr_assert(stage_make(&stage, &entry, &err), "%s", err.msg);
+    }
+    cr_assert_eq(fstatat(root.raw, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+    return st;
+}
+
+Test(stage, what_the_owner_had_goes_to_the_heir_and_nothing_else)
+{
+    if (geteuid() != 0)
+        cr_skip("needs root to give files away");
+    stage.heir = (struct stage_heir){ true, 1001, 1002, 2001, 2002 };
+    struct stat his = made(TREE_FILE, "his", 1001, 2001);
+    cr_expect(his.st_uid == 1002 && his.st_gid == 2002);
+    cr_expect_eq(his.st_mode & 07777, 0750); /* not a program of his that runs as another */
+    struct stat other = made(TREE_FILE, "other", 5, 6);
+    cr_expect(other.st_uid == 5 && other.st_gid == 6);
+    cr_expect_eq(other.st_mode & 07777, 04750);
+    struct stat link = made(TREE_SYMLINK, "link", 1001, 6);
+    cr_expect(link.st_uid == 1002 && link.st_gid == 6);
+}
+
 Test(stage, set_id_bits_survive_the_owner)
 {
     struct err err = { 0 };
