@@ -1,4 +1,4 @@
-"""cluster.py - one Nomad server and one client with the driver, each its own process (not -dev).
+"""cluster.py - a Nomad server and clients with the driver, each its own process (not -dev).
 
 They are apart so that either can be stopped while the other goes on. Facts are read from the HTTP
 API; what a user types goes through the nomad program. Waits poll a fact until a deadline."""
@@ -18,6 +18,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 
 COMMON = """\
+name = "{role}"
 data_dir = "{work}/{role}"
 bind_addr = "127.0.0.1"
 disable_update_check = true
@@ -64,8 +65,9 @@ client {{
 }}
 plugin "nomad-driver-agent" {{
   config {{
-    state_dir      = "{work}/state"
-    run_dir        = "{work}/run"
+    state_dir      = "{work}/state/{role}"
+    run_dir        = "{work}/run/{role}"
+    key_file       = "{work}/agent.key"
     shim           = "{work}/bin/agent-shim"
     sidecar        = "{work}/bin/agent-sidecar"
     store          = "file://{work}/store?create=true"
@@ -73,6 +75,8 @@ plugin "nomad-driver-agent" {{
   }}
 }}
 """
+
+ROLES = ("server", "client", "second")
 
 
 class Failed(Exception):
@@ -106,26 +110,28 @@ class Cluster:
     def __init__(self, nomad, programs):
         self.nomad = nomad
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="features-", dir="/tmp"))
-        for name in ("bin", "plugins", "shared", "frozen", "log"):
+        for name in ("bin", "plugins", "shared", "frozen", "log", "state", "run"):
             (self.work / name).mkdir()
         self.work.chmod(0o755)
-        (self.work / "shared").chmod(0o1777)  # tasks run as users of their own
+        (self.work / "shared").chmod(0o777)  # tasks run as users of their own
         for name in ("agent-shim", "agent-sidecar"):
             shutil.copy(programs / name, self.work / "bin")
         shutil.copy(programs / "nomad-driver-agent", self.work / "plugins")
-        self.ports = free_ports(6)
+        ports = free_ports(3 * len(ROLES))
+        self.ports = {role: ports[3 * i:3 * i + 3] for i, role in enumerate(ROLES)}
         self.running = {}
         said = subprocess.run([nomad, "version"], capture_output=True, text=True, check=True).stdout
         self.version_text = said.split()[1].lstrip("v")
         self.version = tuple(int(n) for n in self.version_text.split("-")[0].split("."))
 
-    # The two processes.
+    # The processes.
 
     def start(self, role, log_collection="nomad"):
-        http, rpc, serf = self.ports[:3] if role == "server" else self.ports[3:]
+        http, rpc, serf = self.ports[role]
         text = COMMON.format(work=self.work, role=role, http=http, rpc=rpc, serf=serf)
         text += SERVER if role == "server" else CLIENT.format(
-            work=self.work, server_rpc=self.ports[1], log_collection=log_collection)
+            work=self.work, role=role, server_rpc=self.ports["server"][1],
+            log_collection=log_collection)
         config = self.work / f"{role}.hcl"
         config.write_text(text)
         with open(self.work / "log" / role, "ab") as log:
@@ -134,9 +140,9 @@ class Cluster:
         if role == "server":
             until(60, "a leader", lambda: self.get("/v1/status/leader"))
         else:
-            until(60, "the node is ready", lambda: self.node_status() == "ready")
+            until(60, f"{role} is ready", lambda: self.node(role)["Status"] == "ready")
             until(60, "the driver is healthy",
-                  lambda: self.node()["Drivers"]["agent"]["Healthy"])
+                  lambda: self.node(role)["Drivers"]["agent"]["Healthy"])
 
     def send(self, role, signo):
         self.running[role].send_signal(signo)
@@ -149,7 +155,7 @@ class Cluster:
             process.wait(60)
 
     def end(self):
-        """Both processes and what a failed check has left; the working directory stays."""
+        """All processes, and what a failed check has left; the working directory stays."""
         for role in list(self.running)[::-1]:
             self.stop(role)
         for pid in self.left():
@@ -166,19 +172,16 @@ class Cluster:
     # The API of the server, and of the client for its files.
 
     def get(self, path, role="server"):
-        port = self.ports[0 if role == "server" else 3]
-        url = f"http://127.0.0.1:{port}{path}"
+        url = f"http://127.0.0.1:{self.ports[role][0]}{path}"
         try:
             with urllib.request.urlopen(url, timeout=10) as reply:
                 return json.load(reply)
         except urllib.error.HTTPError as error:
             raise OSError(f"{path}: {error.read().decode(errors='replace')}") from None
 
-    def node(self):
-        return self.get("/v1/node/" + self.get("/v1/nodes")[0]["ID"])
-
-    def node_status(self):
-        return self.get("/v1/nodes")[0]["Status"]
+    def node(self, role="client"):
+        return self.get("/v1/node/" + next(
+            n["ID"] for n in self.get("/v1/nodes") if n["Name"] == role))
 
     def allocs(self, job):
         """All of the job's allocations, the oldest first."""
@@ -197,7 +200,7 @@ class Cluster:
     # What a user types.
 
     def cli(self, *words, stdin=None, ok=True, timeout=60):
-        environment = dict(os.environ, NOMAD_ADDR=f"http://127.0.0.1:{self.ports[0]}",
+        environment = dict(os.environ, NOMAD_ADDR=f"http://127.0.0.1:{self.ports['server'][0]}",
                            NOMAD_CLI_NO_COLOR="1")
         done = subprocess.run([self.nomad, *words], input=stdin or "", capture_output=True,
                               text=True, env=environment, timeout=timeout, check=False)

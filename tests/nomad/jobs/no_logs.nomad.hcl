@@ -12,7 +12,7 @@ job "no_logs" {
 
       config {
         command = "/bin/sh"
-        args    = ["-c", "echo unheard; echo unheard >&2; readlink /proc/$$/fd/1 >local/stdout; seq 200000; echo $? >local/done; sleep 1"]
+        args    = ["-c", "echo unheard; echo unheard >&2; echo $(readlink /proc/$$/fd/1) >local/stdout; seq 200000; echo $? >local/done; sleep 1"]
       }
 
       resources {
