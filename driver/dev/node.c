@@ -76,8 +76,9 @@ static void fail(struct node *n, const char *doing, const struct err *err);
 /* As a shell says it: the agent's program is not there, or is not to be executed. */
 static void fail_start(struct node *n, const struct err *err)
 {
-    static const char command[] = "task config: command:";
-    if (strncmp(err->msg, command, sizeof(command) - 1) == 0)
+    static const char command[] = "task config: command:";            /* looked at by the driver */
+    static const char execute[] = "could not be started: execute \""; /* tried by the shim */
+    if (strncmp(err->msg, command, sizeof(command) - 1) == 0 || strstr(err->msg, execute) != NULL)
         n->exit_code = err->kind == ERR_NOT_FOUND ? 127 : 126;
     fail(n, "start the task", err);
 }

@@ -18,7 +18,8 @@ static void task_side(struct view bytes)
     assert(config.command && config.command[0] != '\0');
     assert(!config.has_state || config.state.path);
     assert(!config.has_lease || config.has_state);
-    assert(config.lease.ttl_ms >= 1000 && config.lease.ttl_ms <= 3600000);
+    const int64_t ttl = config.lease.ttl_ms; /* 0: the node's */
+    assert(ttl == 0 || (ttl >= 1000 && ttl <= 3600000));
     task_config_fini(&config);
 }
 

@@ -33,11 +33,11 @@ def main(story):
     lost.write_text("#!/no/such/interpreter\n")
     lost.chmod(0o755)
     plain.write_text("echo ran\n")
-    for command, told in ((story.dir / "absent", "does not exist"), (plain, "is not executable"),
-                          (lost, "its interpreter is not there")):
+    for command, code, told in ((story.dir / "absent", 127, "does not exist"), (plain, 126, "is not executable"),
+                                (lost, 127, "its interpreter is not there")):
         done = start(story, command)
         said = done.stdout + done.stderr
-        story.equal(done.returncode, 64, f"exit code of agent-dev with {command}: {said}")
+        story.equal(done.returncode, code, f"exit code of agent-dev with {command}: {said}")
         story.check(f'"{command}"' in said and told in said, f"{command}: {said}")
     plain.write_text("#!/bin/sh\necho ran\n")
     plain.chmod(0o755)
