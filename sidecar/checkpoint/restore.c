@@ -188,6 +188,12 @@ static bool build(struct restoring *r, struct err *err)
     return good;
 }
 
+/* Then the tree says of its entries what is no longer so: the next checkpoint takes them anew. */
+static bool has_new_owner(const struct stage_heir *heir)
+{
+    return heir->is_set && (heir->uid != heir->was_uid || heir->gid != heir->was_gid);
+}
+
 /* What lies on the disk has the same entries, types and sizes as the tree. Content was checked
  * chunk by chunk, owners and times may be coarser on this file system. */
 static bool compare(struct restoring *r, struct catalog *planned, struct err *err)
@@ -209,6 +215,8 @@ static bool compare(struct restoring *r, struct catalog *planned, struct err *er
             plan->type != item->type || (plan->type == TREE_FILE && plan->size != item->size))
             return err_set(err, ERR_CORRUPT, "restore: \"%s\" is not on the disk as it was written",
                            scan_show(path, shown));
+        if (has_new_owner(&r->stage.heir)) /* as nothing is known of it, the next scan reads it */
+            continue;
         plan->ino = item->ino;
         plan->dev = item->dev;
         plan->mtime_ns = item->mtime_ns;

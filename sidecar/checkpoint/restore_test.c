@@ -283,6 +283,37 @@ Test(restore, the_owner_of_the_directory_inherits)
     cr_assert(dir_remove_tree(f.out, &err));
 }
 
+/* What was inherited is the heir's in the checkpoints that follow, too, and so for the next heir.
+ * The last file is long: what was restored before it is no longer young when the tree is compared.
+ */
+Test(restore, what_was_inherited_is_saved_as_the_heirs)
+{
+    struct err err = { 0 };
+    if (geteuid() != 0)
+        cr_skip("needs root to give files away");
+    const char *const names[] = { ".", "a", "dir", "dir/b", "link", "long" };
+    CLEANUP(fd_closep) struct fd state = { open(f.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    fixture_write(&f, "a", "1", 1);
+    cr_assert_eq(mkdirat(state.raw, "dir", 0700), 0);
+    fixture_write(&f, "dir/b", "2", 1);
+    cr_assert_eq(symlinkat("a", state.raw, "link"), 0);
+    fixture_write_noise(&f, "long", (size_t)32 << 20, 1);
+    for (size_t i = 0; i < COUNT(names); i++)
+        cr_assert_eq(fchownat(state.raw, names[i], 1001, 2001, AT_SYMLINK_NOFOLLOW), 0);
+    (void)fixture_save(&f);
+    checkpoint_free(f.cp);
+    cr_assert_eq(chown(f.state, 1002, 2002), 0);
+    fixture_open(&f, NULL, 0);
+    for (size_t i = 0; i < COUNT(names); i++)
+        cr_expect(is_owned(f.state, names[i], 1002, 2002), "%s after the restore", names[i]);
+    fixture_write(&f, "a", "3", 1);
+    cr_assert(fixture_save(&f));
+    cr_assert(fixture_restore_to(&f, f.head, f.out, &report, &err), "%s", err.msg);
+    for (size_t i = 0; i < COUNT(names); i++)
+        cr_expect(is_owned(f.out, names[i], 1002, 2002), "%s as it was saved", names[i]);
+    cr_assert(dir_remove_tree(f.out, &err));
+}
+
 Test(restore, later_epoch_is_fenced)
 {
     struct err err = { 0 };
