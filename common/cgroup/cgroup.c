@@ -193,9 +193,18 @@ uint64_t cgroup_oom_kills(const struct cgroup *cg)
     return (uint64_t)cgroup_keyed(text, "oom_kill", 0);
 }
 
+static bool may_remove(const char *path, struct err *err)
+{
+    return access(path, F_OK) != 0 || is_cgroup2(path) ||
+           err_set(err, ERR_INVALID, "remove cgroup \"%s\": not on cgroup v2", path);
+}
+
 bool cgroup_remove(const char *path, struct err *err)
 {
-    if (access(path, F_OK) == 0 && !is_cgroup2(path))
-        return err_set(err, ERR_INVALID, "remove cgroup \"%s\": not on cgroup v2", path);
-    return cgroup_remove_tree(path, err);
+    return may_remove(path, err) && cgroup_remove_tree(path, err);
+}
+
+bool cgroup_remove_soon(const char *path, struct err *err)
+{
+    return may_remove(path, err) && cgroup_remove_tree_soon(path, err);
 }

@@ -61,3 +61,6 @@ MUST_USE bool cgroup_each_pid(const struct cgroup *cg, bool (*each)(void *arg, p
 /** Removes the directory and empty ones below it, however deep. Absent is fine. Errors:
  *  CONFLICT still populated (try again later); DENIED, SYSTEM. */
 MUST_USE bool cgroup_remove(const char *path, struct err *err);
+
+/** The same, as cgroup_remove_tree_soon. Errors: UNAVAILABLE still populated; DENIED, SYSTEM. */
+MUST_USE bool cgroup_remove_soon(const char *path, struct err *err);

@@ -7,10 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/fd.h"
 #include "common/base/own.h"
+#include "common/base/time.h"
+
+#define REMOVE_TRIES    21
+#define REMOVE_PAUSE_MS 10 /* between two of them */
 
 #define ENTRY_BYTES 2048
 #define NAME_BYTES  256
@@ -218,4 +223,22 @@ bool cgroup_remove_tree(const char *path, struct err *err)
     if (errno == EBUSY || errno == ENOTEMPTY)
         return err_set(err, ERR_CONFLICT, "remove cgroup \"%s\": still in use", path);
     return fail(err, errno, "remove cgroup", path);
+}
+
+bool cgroup_remove_tree_soon(const char *path, struct err *err)
+{
+    const struct timespec pause = { .tv_nsec = REMOVE_PAUSE_MS * NS_PER_MS };
+    struct err inner = { 0 };
+    for (int i = 0; i < REMOVE_TRIES; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        if (cgroup_remove_tree(path, &inner))
+            return true;
+        if (inner.kind != ERR_CONFLICT)
+            break;
+    }
+    *err = inner;
+    if (inner.kind == ERR_CONFLICT) /* no fault of whoever asks: it is asked again */
+        err->kind = ERR_UNAVAILABLE;
+    return false;
 }

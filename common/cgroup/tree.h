@@ -30,3 +30,7 @@ int64_t cgroup_keyed(const char *text, const char *key, int64_t none);
 /** Removes `path` and everything below; kills nobody. Absent is fine. Errors: CONFLICT somebody is
  *  in it or was a moment ago (try again); DENIED, SYSTEM. */
 MUST_USE bool cgroup_remove_tree(const char *path, struct err *err);
+
+/** The same, again and again for 200 ms while it is in use: who was just killed holds it for a
+ *  moment. Errors: UNAVAILABLE it is in use still; DENIED, SYSTEM. */
+MUST_USE bool cgroup_remove_tree_soon(const char *path, struct err *err);

@@ -165,6 +165,20 @@ Test(tree, a_link_is_not_followed)
     cr_expect(has("target/kept"));
 }
 
+Test(tree, what_stays_in_use_may_be_asked_again)
+{
+    CLEANUP(str_freep) char *busy = str_format("%s/busy", root);
+    CLEANUP(str_freep) char *held = str_format("%s/held", busy);
+    make("busy");
+    put("busy/held", "");
+    cr_expect_not(cgroup_remove_tree_soon(busy, &err));
+    cr_expect_eq(err.kind, ERR_UNAVAILABLE);
+    cr_expect(strstr(err.msg, "busy\": still in use") != NULL, "%s", err.msg);
+    cr_assert_eq(unlink(held), 0);
+    cr_expect(cgroup_remove_tree_soon(busy, &err), "%s", err.msg);
+    cr_expect_not(has("busy"));
+}
+
 static void clear_until_empty(const char *path)
 {
     bool is_empty = false;

@@ -8,9 +8,8 @@
 #include "common/base/time.h"
 #include "common/cgroup/tree.h"
 
-#define OWN_PARENT   "nomad-driver-agent" /* in v1, where Nomad has no parent */
-#define PAUSE_MS     10
-#define REMOVE_TRIES 20
+#define OWN_PARENT "nomad-driver-agent" /* in v1, where Nomad has no parent */
+#define PAUSE_MS   10
 
 static const char *const stems[] = { [LIMITS_AGENT] = "agent", [LIMITS_SIDECAR] = "sidecar" };
 
@@ -118,24 +117,6 @@ bool limits_dirs_empty(const struct limits_place *place, int64_t max_ms, struct 
     }
 }
 
-/* A process that was just killed holds its cgroup for a moment. */
-static bool remove_one(const char *path, struct err *err)
-{
-    struct err inner = { 0 };
-    for (int i = 0; i <= REMOVE_TRIES; i++) {
-        if (i > 0)
-            pause_ms(PAUSE_MS);
-        inner = (struct err){ 0 };
-        if (cgroup_remove_tree(path, &inner))
-            return true;
-        if (inner.kind != ERR_CONFLICT)
-            break;
-    }
-    *err = inner;
-    return inner.kind == ERR_CONFLICT &&
-           err_set(err, ERR_UNAVAILABLE, "remove cgroup \"%s\": still in use", path);
-}
-
 /* Empty only when no other task is limited there; whoever makes one there tries again. */
 static void remove_parents(const struct cgroup_layout *layout)
 {
@@ -149,12 +130,12 @@ static void remove_parents(const struct cgroup_layout *layout)
 bool limits_dirs_remove(const struct limits_place *place, struct err *err)
 {
     CLEANUP(str_freep) char *sidecar = limits_sidecar_v2(place->agent_v2);
-    if (sidecar[0] != '\0' && !remove_one(sidecar, err))
+    if (sidecar[0] != '\0' && !cgroup_remove_tree_soon(sidecar, err))
         return false;
     for (unsigned who = LIMITS_AGENT; who <= LIMITS_SIDECAR; who++)
         for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
             CLEANUP(str_freep) char *dir = own_dir(place, who, c);
-            if (place->layout->v1[c][0] != '\0' && !remove_one(dir, err))
+            if (place->layout->v1[c][0] != '\0' && !cgroup_remove_tree_soon(dir, err))
                 return false;
         }
     remove_parents(place->layout);

@@ -8,10 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
-
-#define REMOVE_TRIES    40 /* 200 ms at most, when everything else is done and said */
-#define REMOVE_PAUSE_NS 5000000L
 
 bool shim_tree_open(struct shim_tree *tree, const struct keeper *keeper, const char *cgroup_dir,
                     struct err *err)
@@ -111,30 +107,16 @@ bool shim_tree_is_empty(const struct shim_tree *tree, struct shim_spared spared)
     return tree->keeper.pid != 0 || !any_child(spared, is_there);
 }
 
-/* Who has just died may still be counted for a moment; without a driver nobody sweeps after us. */
-static bool remove_soon(const char *path)
-{
-    const struct timespec pause = { .tv_nsec = REMOVE_PAUSE_NS };
-    struct err why = { 0 };
-    for (int i = 0; i < REMOVE_TRIES; i++) {
-        if (cgroup_remove(path, &why))
-            return true;
-        if (why.kind != ERR_CONFLICT)
-            return false;
-        (void)nanosleep(&pause, NULL);
-    }
-    return false;
-}
-
 void shim_tree_close(struct shim_tree *tree)
 {
+    struct err why = { 0 };
     if (!tree->keeper_gone)
         keeper_end(&tree->keeper);
     tree->keeper_gone = true;
     if (!cgroup_is_open(&tree->cgroup))
         return;
     shim_tree_freeze(tree, false);
-    if (tree->cgroup.made && !remove_soon(tree->cgroup.path))
+    if (tree->cgroup.made && !cgroup_remove_soon(tree->cgroup.path, &why))
         tree->cgroup.made = false; /* the driver sweeps what stays */
     cgroup_fini(&tree->cgroup);
 }

@@ -137,24 +137,6 @@ static bool cgroup_empty(const char *dir, struct err *err)
     return ok;
 }
 
-static bool cgroup_remove_wait(const char *dir, struct err *err)
-{
-    if (dir[0] == '\0')
-        return true;
-    for (int i = 0;; i++) {
-        struct err inner = { 0 };
-        if (cgroup_remove(dir, &inner))
-            return true;
-        if (inner.kind != ERR_CONFLICT) {
-            *err = inner;
-            return false;
-        }
-        if (i == 20) /* in use now is no fault of whoever asks: it is asked again */
-            return err_set(err, ERR_UNAVAILABLE, "%.200s", inner.msg);
-        pause_ms(10);
-    }
-}
-
 /* By key and mounts alone: what is ours in v1, and the sidecar's beside the agent's. */
 static struct limits_place place_of(const struct task_paths *paths, const char *cgroup_dir)
 {
@@ -176,7 +158,7 @@ static bool groups_empty(const struct task_paths *paths, const char *cgroup_dir,
 static bool groups_remove(const struct task_paths *paths, const char *cgroup_dir, struct err *err)
 {
     const struct limits_place place = place_of(paths, cgroup_dir);
-    return cgroup_remove_wait(cgroup_dir, err) &&
+    return (cgroup_dir[0] == '\0' || cgroup_remove_soon(cgroup_dir, err)) &&
            (!paths->layout || limits_dirs_remove(&place, err));
 }
 
