@@ -1,6 +1,7 @@
 #include "sidecar/cmd/selftest.h"
 
 #include "common/base/own.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/json/out.h"
 #include "sidecar/cmd/say.h"
@@ -22,19 +23,11 @@ struct selftest {
     struct json_out json;
 };
 
-static bool read_number(const char *option, const char *text, int64_t *out, struct err *err)
+static bool read_number(const char *option, const char *text, int64_t min, int64_t *out,
+                        struct err *err)
 {
-    int64_t value = 0;
-    if (text == NULL)
-        return true;
-    for (const char *at = text; *at != '\0' || at == text; at++) {
-        if (*at < '0' || *at > '9' || value > NUMBER_MAX)
-            return err_set(err, ERR_INVALID, "option \"-%s\": \"%.40s\" is not a number", option,
-                           text);
-        value = value * 10 + (*at - '0');
-    }
-    *out = value;
-    return true;
+    return text == NULL || int_parse(view_str(text), min, NUMBER_MAX, out, err) ||
+           err_wrap(err, "option \"-%s\"", option);
 }
 
 static bool read_options(struct selftest *s, const struct args *args, struct err *err)
@@ -43,11 +36,9 @@ static bool read_options(struct selftest *s, const struct args *args, struct err
     s->is_json = args->json != NULL;
     s->is_traced = args->trace != NULL;
     s->seeds = args->seed == NULL && !s->is_traced ? SEEDS_DEFAULT : 1;
-    if (!read_number("seed", args->seed, &s->first, err) ||
-        !read_number("seeds", args->seeds, &s->seeds, err))
+    if (!read_number("seed", args->seed, 0, &s->first, err) ||
+        !read_number("seeds", args->seeds, 1, &s->seeds, err))
         return false;
-    if (s->seeds == 0)
-        return err_set(err, ERR_INVALID, "option \"-seeds\": must be above 0");
     return args->defect == NULL || defect_parse(args->defect, &s->defect, err);
 }
 
